@@ -1,0 +1,1 @@
+//! Decides what the node agent does next about one Pod and its containers.

@@ -1,0 +1,1 @@
+//! Decides what the Sandbox controller does next about one Sandbox.
