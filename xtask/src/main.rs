@@ -1,1 +1,37 @@
-fn main() {}
+//! The project's own chores, reachable as `cargo xtask <chore>`; CI runs `cargo xtask ci`.
+
+#![allow(clippy::print_stdout, reason = "a command-line tool prints")]
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod ci;
+mod layers;
+mod metadata;
+mod tidy;
+
+/// Chores of the Agent Sandbox workspace.
+#[derive(Parser)]
+#[command(name = "xtask")]
+struct Args {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// The gate: formatting, lints, layers, sizes, generated files, licences. What CI runs.
+    Ci,
+    /// File sizes and house rules that clippy does not know.
+    Tidy,
+    /// Which crate may import which (ARCHITECTURE.md, "Layers").
+    Layers,
+}
+
+fn main() -> Result<()> {
+    match Args::parse().chore {
+        Chore::Ci => ci::run(),
+        Chore::Tidy => tidy::run(),
+        Chore::Layers => layers::run(),
+    }
+}
