@@ -1,0 +1,125 @@
+//! Names, locking and making of the store's files.
+
+use crate::{
+    OpenError,
+    frame::{FILE_HEADER, FileHeader, Kind},
+};
+use std::{
+    collections::hash_map::RandomState,
+    fs::{self, File, OpenOptions, TryLockError},
+    hash::{BuildHasher, Hasher},
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+const LOCK: &str = "lock";
+
+/// The log that is being written.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) file: File,
+    pub(crate) generation: u64,
+    pub(crate) salt: u64,
+    /// Where the next frame goes.
+    pub(crate) end: u64,
+}
+
+/// Turns an I/O error into an [`OpenError`] that says what was tried on what.
+pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
+    let path = path.to_owned();
+    move |source| OpenError::Io { action, path, source }
+}
+
+/// Takes the directory for this process, until the file is dropped.
+pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join(LOCK);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed("write", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { dir: dir.into() }),
+        Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
+    }
+}
+
+/// Makes an empty file that only its owner reads.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(true).read(true).write(true).mode(0o600).open(path)
+}
+
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+pub(crate) fn log_path(dir: &Path, generation: u64) -> PathBuf {
+    dir.join(format!("log-{generation:016x}"))
+}
+
+pub(crate) fn snapshot_path(dir: &Path, generation: u64) -> PathBuf {
+    dir.join(format!("snapshot-{generation:016x}"))
+}
+
+/// The generations of the files called `<kind>-<generation>`, in order.
+pub(crate) fn generations(dir: &Path, kind: &str) -> io::Result<Vec<u64>> {
+    let mut found = Vec::new();
+    for file in fs::read_dir(dir)? {
+        let name = file?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(kind)?.strip_prefix('-'));
+        found.extend(
+            number
+                .filter(|digits| digits.len() == 16)
+                .and_then(|digits| u64::from_str_radix(digits, 16).ok()),
+        );
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Makes an empty log. The file appears whole or not at all, and durably.
+pub(crate) fn create_log(dir: &Path, generation: u64) -> io::Result<Log> {
+    let path = log_path(dir, generation);
+    let temporary = path.with_extension("tmp");
+    let header = new_header(Kind::Log, generation, 0);
+    let file = create(&temporary)?;
+    file.write_all_at(&header.encode(), 0)?;
+    file.sync_all()?;
+    fs::rename(&temporary, &path)?;
+    sync_dir(dir)?;
+    Ok(Log { file, generation, salt: header.salt, end: FILE_HEADER as u64 })
+}
+
+/// A header with a salt of its own.
+pub(crate) fn new_header(kind: Kind, generation: u64, revision: u64) -> FileHeader {
+    // The standard library's hasher keys are random; nothing here needs more than that a tenant cannot guess it.
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u64(generation);
+    FileHeader { kind, generation, revision, salt: hasher.finish() }
+}
+
+/// Removes what is older than the snapshot `generation`.
+pub(crate) fn remove_before(dir: &Path, generation: u64) -> io::Result<()> {
+    for old in generations(dir, "log")?.into_iter().filter(|old| *old < generation) {
+        fs::remove_file(log_path(dir, old))?;
+    }
+    for old in generations(dir, "snapshot")?.into_iter().filter(|old| *old < generation) {
+        fs::remove_file(snapshot_path(dir, old))?;
+    }
+    Ok(())
+}
+
+/// Removes files that a crash left half-made. Their names end in `.tmp`; no reader looks at them.
+pub(crate) fn remove_temporary(dir: &Path) -> io::Result<()> {
+    for file in fs::read_dir(dir)? {
+        let path = file?.path();
+        if path.extension().is_some_and(|extension| extension == "tmp") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! Opening: reads the newest snapshot and the logs since, and checks that nothing acknowledged is missing.
+//!
+//! **Invariant:** files are changed only after the whole state was found good; a refusal leaves them as they were.
+
+use crate::{
+    OpenError,
+    files::{self, Log},
+    frame::{self, BadHeader, FILE_HEADER, FileHeader, Found, Frame, Item, Kind},
+    index::{FIRST_REVISION, Index},
+    mark::{self, Mark},
+};
+use std::{
+    fs::{File, OpenOptions},
+    io::{BufReader, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+};
+
+/// The generation of the first log, which no snapshot precedes.
+const FIRST_GENERATION: u64 = 1;
+
+/// A store as found on disk.
+pub(crate) struct Recovered {
+    pub(crate) index: Index,
+    pub(crate) log: Log,
+    pub(crate) mark: Mark,
+}
+
+/// A log that was read.
+struct Replayed {
+    path: PathBuf,
+    header: FileHeader,
+    frames: usize,
+    end: u64,
+    /// Bytes after `end` that are not a frame.
+    torn: bool,
+}
+
+/// Opens or makes the store in `dir`, which is locked by the caller.
+pub(crate) fn open(dir: &Path) -> Result<Recovered, OpenError> {
+    let snapshots = files::generations(dir, "snapshot").map_err(files::failed("read", dir))?;
+    let logs = files::generations(dir, "log").map_err(files::failed("read", dir))?;
+    let mark = match Mark::open(dir)? {
+        Some(mark) => mark,
+        None if snapshots.is_empty() && logs.is_empty() => Mark::create(dir, FIRST_REVISION)?,
+        None => return Err(corrupt(&dir.join(mark::NAME), "it is missing")),
+    };
+    let mut index = Index::new();
+    let start = match snapshots.last() {
+        Some(generation) => {
+            load_snapshot(dir, *generation, &mut index)?;
+            *generation
+        }
+        None => FIRST_GENERATION,
+    };
+    let fresh = logs.is_empty() && snapshots.is_empty() && mark.revision() == FIRST_REVISION;
+    if fresh {
+        let log = files::create_log(dir, FIRST_GENERATION).map_err(files::failed("make a log in", dir))?;
+        return Ok(Recovered { index, log, mark });
+    }
+    let replayed = replay_all(dir, start, &logs, &mut index, mark.revision())?;
+    if index.revision() < mark.revision() {
+        let what =
+            format!("it ends at revision {}, but {} was acknowledged", index.revision(), mark.revision());
+        return Err(corrupt(&files::log_path(dir, *logs.last().unwrap_or(&start)), what));
+    }
+    finish(dir, start, index, replayed, mark)
+}
+
+fn replay_all(
+    dir: &Path,
+    start: u64,
+    logs: &[u64],
+    index: &mut Index,
+    acknowledged: u64,
+) -> Result<Vec<Replayed>, OpenError> {
+    let logs: Vec<u64> = logs.iter().copied().filter(|generation| *generation >= start).collect();
+    let mut replayed: Vec<Replayed> = Vec::new();
+    for (expected, generation) in (start..).zip(&logs) {
+        if *generation != expected {
+            return Err(corrupt(&files::log_path(dir, expected), "it is missing"));
+        }
+        let log = replay(dir, expected, index, acknowledged)?;
+        if let Some(torn) = replayed.iter().find(|earlier| earlier.torn && log.frames > 0) {
+            return Err(corrupt(
+                &torn.path,
+                format!("it is broken at byte {}, and a later log follows", torn.end),
+            ));
+        }
+        replayed.push(log);
+    }
+    if replayed.is_empty() {
+        return Err(corrupt(&files::log_path(dir, start), "it is missing"));
+    }
+    Ok(replayed)
+}
+
+/// Cuts what was never acknowledged, removes what is no longer needed, and gives the log to go on with.
+fn finish(
+    dir: &Path,
+    start: u64,
+    index: Index,
+    replayed: Vec<Replayed>,
+    mark: Mark,
+) -> Result<Recovered, OpenError> {
+    let mut current = None;
+    for log in replayed {
+        let fail = || files::failed("repair", &log.path);
+        let file = OpenOptions::new().read(true).write(true).open(&log.path).map_err(fail())?;
+        if log.torn {
+            tracing::warn!(file = %log.path.display(), byte = log.end, "cut an unacknowledged write off the log");
+            file.set_len(log.end).map_err(fail())?;
+        }
+        // What was read may be only in the page cache if the process before was killed within a commit.
+        file.sync_data().map_err(fail())?;
+        current = Some(Log { file, generation: log.header.generation, salt: log.header.salt, end: log.end });
+    }
+    files::remove_temporary(dir)
+        .and_then(|()| files::remove_before(dir, start))
+        .map_err(files::failed("remove old files in", dir))?;
+    let log = current.ok_or_else(|| corrupt(dir, "it has no log"))?;
+    let mut mark = mark;
+    mark.set(index.revision())
+        .and_then(|()| mark.sync())
+        .map_err(files::failed("write", &dir.join(mark::NAME)))?;
+    Ok(Recovered { index, log, mark })
+}
+
+fn replay(dir: &Path, generation: u64, index: &mut Index, acknowledged: u64) -> Result<Replayed, OpenError> {
+    let path = files::log_path(dir, generation);
+    let (mut reader, header) = open_file(&path, Kind::Log, generation)?;
+    let mut log = Replayed { path, header, frames: 0, end: FILE_HEADER as u64, torn: false };
+    loop {
+        match frame::read(&mut reader, header.salt).map_err(files::failed("read", &log.path))? {
+            Found::End => return Ok(log),
+            Found::Frame(frame) => {
+                apply_frame(&log.path, log.end, &frame, index)?;
+                log.frames += 1;
+                log.end += frame.size as u64;
+            }
+            Found::Broken => break,
+        }
+    }
+    if index.revision() < acknowledged {
+        let what = format!("it is broken at byte {}, within what was acknowledged", log.end);
+        return Err(corrupt(&log.path, what));
+    }
+    let mut rest = Vec::new();
+    let mut file = reader.into_inner();
+    file.seek(SeekFrom::Start(log.end))
+        .and_then(|_| file.read_to_end(&mut rest))
+        .map_err(files::failed("read", &log.path))?;
+    if frame::any_frame_in(&rest, header.salt) {
+        let what = format!("it is broken at byte {}, and whole records follow", log.end);
+        return Err(corrupt(&log.path, what));
+    }
+    log.torn = true;
+    Ok(log)
+}
+
+fn apply_frame(path: &Path, at: u64, frame: &Frame, index: &mut Index) -> Result<(), OpenError> {
+    let bad = |what: &str| corrupt(path, format!("the record at byte {at} {what}"));
+    if frame.first != index.revision() + 1 {
+        return Err(bad(&format!("has revision {}, but {} is next", frame.first, index.revision() + 1)));
+    }
+    for item in frame.items().ok_or_else(|| bad("does not parse"))? {
+        let Item::Change(change) = item else { return Err(bad("does not belong in a log")) };
+        if change.revision != index.revision() && change.revision != index.revision() + 1 {
+            return Err(bad("has revisions out of order"));
+        }
+        index.apply(&change);
+        index.set_revision(change.revision);
+    }
+    Ok(())
+}
+
+fn load_snapshot(dir: &Path, generation: u64, index: &mut Index) -> Result<(), OpenError> {
+    let path = files::snapshot_path(dir, generation);
+    let (mut reader, header) = open_file(&path, Kind::Snapshot, generation)?;
+    let mut ended = None;
+    loop {
+        let frame = match frame::read(&mut reader, header.salt).map_err(files::failed("read", &path))? {
+            Found::Frame(frame) if ended.is_none() => frame,
+            Found::End => break,
+            Found::Frame(_) | Found::Broken => return Err(corrupt(&path, "a record is broken")),
+        };
+        for item in frame.items().ok_or_else(|| corrupt(&path, "a record does not parse"))? {
+            match item {
+                Item::Change(change) => drop(index.apply(&change)),
+                Item::End { entries } => ended = Some(entries),
+            }
+        }
+    }
+    if ended != Some(index.len() as u64) {
+        return Err(corrupt(&path, "it ends too early"));
+    }
+    index.set_revision(header.revision);
+    Ok(())
+}
+
+fn open_file(path: &Path, kind: Kind, generation: u64) -> Result<(BufReader<File>, FileHeader), OpenError> {
+    let mut file = File::open(path).map_err(files::failed("open", path))?;
+    let mut bytes = Vec::with_capacity(FILE_HEADER);
+    file.by_ref().take(FILE_HEADER as u64).read_to_end(&mut bytes).map_err(files::failed("read", path))?;
+    let header = FileHeader::decode(&bytes).map_err(|bad| match bad {
+        BadHeader::TooNew(found) => OpenError::TooNew { file: path.into(), found, supported: frame::FORMAT },
+        BadHeader::Broken(what) => corrupt(path, what),
+    })?;
+    if header.kind != kind || header.generation != generation {
+        return Err(corrupt(path, "its header belongs to another file"));
+    }
+    Ok((BufReader::with_capacity(256 << 10, file), header))
+}
+
+fn corrupt(file: &Path, what: impl Into<String>) -> OpenError {
+    OpenError::Corrupt { file: file.into(), what: what.into() }
+}
