@@ -29,8 +29,8 @@ use k8s_openapi::api::core::v1::PodStatus;
 
 pub use backoff::{Backoff, CRASH_FIRST, CRASH_MAX};
 pub use facts::{
-    Container as ContainerFacts, Exit, Facts, Failure, Hook, Image, Network, Running, Stage, State, StopCause,
-    Stopping, Verdict,
+    Container as ContainerFacts, Exit, Facts, Failure, Hook, Image, Network, Running, Stage, State,
+    StopCause, Stopping, Verdict,
 };
 pub use phase::is_terminal;
 pub use probe::Counter;

@@ -99,15 +99,23 @@ fn containers_ready(source: &Source<'_>) -> Finding {
 
 fn ready(source: &Source<'_>, containers: &Finding) -> Finding {
     if !containers.holds {
-        return Finding { kind: READY, holds: false, reason: containers.reason, message: containers.message.clone() };
+        return Finding {
+            kind: READY,
+            holds: false,
+            reason: containers.reason,
+            message: containers.message.clone(),
+        };
     }
     let conditions = source.written.conditions.as_deref().unwrap_or_default();
     let mut missing = Vec::new();
     for gate in &source.spec.gates {
         match conditions.iter().find(|condition| condition.type_ == *gate) {
-            None => missing.push(format!("corresponding condition of pod readiness gate {gate:?} does not exist.")),
-            Some(found) if found.status != "True" => missing
-                .push(format!("the status of pod readiness gate {gate:?} is not \"True\", but {}", found.status)),
+            None => missing
+                .push(format!("corresponding condition of pod readiness gate {gate:?} does not exist.")),
+            Some(found) if found.status != "True" => missing.push(format!(
+                "the status of pod readiness gate {gate:?} is not \"True\", but {}",
+                found.status
+            )),
             Some(_) => {}
         }
     }

@@ -101,7 +101,11 @@ fn attend(snapshot: &Snapshot<'_>, spec: &ContainerSpec, facts: &Container, chan
     for kind in ProbeKind::ALL.into_iter().filter(|kind| spec.probe(*kind).is_some()) {
         let container = spec.name.clone();
         let wanted = (kind == ProbeKind::Startup) != started;
-        plan.push(if wanted { Step::StartProbe { container, kind } } else { Step::StopProbe { container, kind } });
+        plan.push(if wanted {
+            Step::StartProbe { container, kind }
+        } else {
+            Step::StopProbe { container, kind }
+        });
     }
 }
 

@@ -19,7 +19,9 @@ impl Facts {
             let state = seen.state.clone().unwrap_or_default();
             entry.state = match ended(Some(&state), seen) {
                 Some(exit) => State::Exited(exit),
-                None if state.running.is_some() => State::Exited(Exit::unseen(seen.container_id.as_deref(), now)),
+                None if state.running.is_some() => {
+                    State::Exited(Exit::unseen(seen.container_id.as_deref(), now))
+                }
                 None => State::Idle,
             };
         }

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 pub struct Spec {
     /// `metadata.generation`, written as `observedGeneration`.
     pub generation: Option<i64>,
-    /// `metadata.namespace`/`name`/`uid`, for messages that name the Pod.
+    /// `name_namespace(uid)`, for messages that name the Pod.
     pub title: String,
     /// What happens to a container that ends.
     pub restart: Restart,
@@ -114,7 +114,7 @@ impl Spec {
     pub fn of(pod: &Pod) -> Self {
         let meta = &pod.metadata;
         let spec = pod.spec.as_ref();
-        let title = [&meta.namespace, &meta.name].map(|part| part.clone().unwrap_or_default()).join("_");
+        let title = [&meta.name, &meta.namespace].map(|part| part.clone().unwrap_or_default()).join("_");
         Self {
             generation: meta.generation,
             title: format!("{title}({})", meta.uid.as_deref().unwrap_or_default()),
@@ -178,7 +178,8 @@ impl Container {
 
 impl Probe {
     fn of(probe: &core::Probe) -> Self {
-        let count = |value: Option<i32>, default: u32| value.and_then(|n| u32::try_from(n).ok()).unwrap_or(default);
+        let count =
+            |value: Option<i32>, default: u32| value.and_then(|n| u32::try_from(n).ok()).unwrap_or(default);
         Self {
             initial_delay: secs(u64::from(count(probe.initial_delay_seconds, 0))),
             period: secs(u64::from(count(probe.period_seconds, 10).max(1))),
@@ -282,7 +283,13 @@ fn qos(pod: &Pod) -> String {
             guaranteed &= limit.is_some() && request.is_none_or(|request| Some(request) == limit);
         }
     }
-    let class = if !any { "BestEffort" } else if guaranteed { "Guaranteed" } else { "Burstable" };
+    let class = if !any {
+        "BestEffort"
+    } else if guaranteed {
+        "Guaranteed"
+    } else {
+        "Burstable"
+    };
     class.to_owned()
 }
 

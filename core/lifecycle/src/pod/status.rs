@@ -2,15 +2,15 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, HostIP,
-    PodIP, PodStatus,
+    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
+    HostIP, PodIP, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::containers::{PULL_ERROR_SHOWN, initialised};
 use super::facts::{Container, Exit, Stage, State};
 use super::spec::Container as ContainerSpec;
-use super::{Backoff, Failure, Snapshot, conditions, phase};
+use super::{Backoff, Failure, Snapshot, conditions, phase, teardown};
 
 /// Reasons that clients see.
 pub mod reason {
@@ -82,7 +82,8 @@ pub(super) fn of(snapshot: &Snapshot<'_>, now: Timestamp) -> PodStatus {
         observed_generation: snapshot.spec.generation,
         phase: Some(phase.to_owned()),
         pod_ip: ips.first().cloned(),
-        pod_ips: Some(ips.into_iter().map(|ip| PodIP { ip }).collect()).filter(|ips: &Vec<_>| !ips.is_empty()),
+        pod_ips: Some(ips.into_iter().map(|ip| PodIP { ip }).collect())
+            .filter(|ips: &Vec<_>| !ips.is_empty()),
         qos_class: Some(snapshot.spec.qos.clone()),
         reason: verdict.map(|verdict| verdict.reason.clone()).or_else(|| kept(&old.reason)),
         start_time: snapshot.facts.accepted_at.map(time).or_else(|| old.start_time.clone()),
@@ -120,7 +121,10 @@ fn container(snapshot: &Snapshot<'_>, spec: &ContainerSpec, init: bool, now: Tim
         container_id: Some(id).filter(|id| !id.is_empty()),
         image: spec.image.clone(),
         image_id,
-        last_state: Some(ContainerState { terminated: previous.map(terminated), ..ContainerState::default() }),
+        last_state: Some(ContainerState {
+            terminated: previous.map(terminated),
+            ..ContainerState::default()
+        }),
         name: spec.name.clone(),
         ready,
         restart_count: i32::try_from(facts.restarts).unwrap_or(i32::MAX),
@@ -144,10 +148,12 @@ fn state(snapshot: &Snapshot<'_>, spec: &ContainerSpec, facts: &Container, now: 
         let running = ContainerStateRunning { started_at: Some(time(run.started_at)) };
         return ContainerState { running: Some(running), ..ContainerState::default() };
     }
-    let over = snapshot.deletion.is_some() || snapshot.facts.verdict.is_some();
+    let over = teardown::wanted(snapshot);
     match (&facts.state, &facts.last) {
         (State::Exited(exit), _) => ended_state(snapshot, spec, facts, exit, over, now),
-        (State::Starting, Some(last)) if last.reason == reason::CANNOT_RUN => waiting(reason::RUN, &last.message),
+        (State::Starting, Some(last)) if last.reason == reason::CANNOT_RUN => {
+            waiting(reason::RUN, &last.message)
+        }
         (State::Starting, Some(last)) => ended_as(last),
         (State::Unmade(failure), _) => waiting(&failure.reason, &failure.message),
         (State::Idle | State::Starting | State::Running(_) | State::Stopping(_), _) => {
@@ -165,7 +171,7 @@ fn ended_state(
     over: bool,
     now: Timestamp,
 ) -> ContainerState {
-    if over || !snapshot.spec.restart_of(spec).again(exit.code) || phase::is_terminal(snapshot.written) {
+    if over || !snapshot.spec.restart_of(spec).again(exit.code) {
         return ended_as(exit);
     }
     if let Some(failure) = facts.image.failure() {
@@ -180,7 +186,11 @@ fn ended_state(
 
 /// A container that has never run.
 fn not_yet(snapshot: &Snapshot<'_>, facts: &Container, now: Timestamp) -> ContainerState {
-    let pod = [snapshot.facts.runtime.failure(), snapshot.facts.network.failure(), snapshot.facts.volumes.failure()];
+    let pod = [
+        snapshot.facts.runtime.failure(),
+        snapshot.facts.network.failure(),
+        snapshot.facts.volumes.failure(),
+    ];
     if let Some(failure) = pod.into_iter().flatten().next() {
         return waiting(&failure.reason, &failure.message);
     }
@@ -193,7 +203,10 @@ fn not_yet(snapshot: &Snapshot<'_>, facts: &Container, now: Timestamp) -> Contai
 /// A failed pull is shown by its own name for a moment, then as the back-off before the next one.
 fn pull_failure(failure: &Failure, now: Timestamp) -> ContainerState {
     if failure.reason == reason::PULL && now >= failure.at + PULL_ERROR_SHOWN {
-        return waiting(reason::PULL_BACKOFF, &format!("Back-off pulling image: {}: {}", failure.reason, failure.message));
+        return waiting(
+            reason::PULL_BACKOFF,
+            &format!("Back-off pulling image: {}: {}", failure.reason, failure.message),
+        );
     }
     waiting(&failure.reason, &failure.message)
 }
