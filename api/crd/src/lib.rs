@@ -27,5 +27,10 @@ pub const EXTENSIONS_GROUP: &str = "extensions.agents.x-k8s.io";
 
 /// The shipped CustomResourceDefinitions, one YAML document each.
 pub fn documents() -> &'static [&'static str] {
-    &[]
+    &[
+        include_str!("../crds/agents.x-k8s.io_sandboxes.yaml"),
+        include_str!("../crds/extensions.agents.x-k8s.io_sandboxclaims.yaml"),
+        include_str!("../crds/extensions.agents.x-k8s.io_sandboxtemplates.yaml"),
+        include_str!("../crds/extensions.agents.x-k8s.io_sandboxwarmpools.yaml"),
+    ]
 }

@@ -1,5 +1,7 @@
 //! Each row of the conversion rules, and round trips over generated documents.
 
+#![allow(clippy::needless_pass_by_value, reason = "documents are written in place")]
+
 use super::*;
 use proptest::prelude::*;
 
