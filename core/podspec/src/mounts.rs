@@ -1,0 +1,201 @@
+//! What the container's file system is made of, beyond its root.
+
+use crate::{
+    INIT_PATH, Refusal,
+    bundle::Prepared,
+    env::expand,
+    inputs::{Inputs, Isolation, Role, Volume},
+    linux,
+};
+use k8s_openapi::api::core::v1::VolumeMount;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// What [`build`] makes.
+pub(crate) struct Mounts {
+    pub(crate) oci: Vec<Value>,
+    pub(crate) prepared: Vec<Prepared>,
+}
+
+/// System mounts, then the root's binds, then files and volumes from the shallowest to the deepest path.
+pub(crate) fn build(inputs: &Inputs<'_>, variables: &[(String, String)]) -> Result<Mounts, Refusal> {
+    let mut mounts = Mounts { oci: system(inputs), prepared: Vec::new() };
+    for (index, bind) in inputs.root_binds.iter().enumerate() {
+        mounts.bind(inputs, &format!("root{index}"), &bind.source, None, &bind.target, true);
+    }
+    if let Some(init) = inputs.init {
+        mounts.bind(inputs, "init", init, None, INIT_PATH, true);
+    }
+    files(inputs, &mut mounts);
+    let mut volumes: Vec<(usize, &VolumeMount)> =
+        inputs.container.volume_mounts.iter().flatten().enumerate().collect();
+    volumes.sort_by_key(|(_, mount)| Path::new(&mount.mount_path).components().count());
+    for (index, mount) in volumes {
+        add_volume(inputs, variables, index, mount, &mut mounts)?;
+    }
+    Ok(mounts)
+}
+
+/// `/proc`, `/dev`, `/sys` and what lies below.
+pub(crate) fn system(inputs: &Inputs<'_>) -> Vec<Value> {
+    let mount = |target: &str, kind: &str, source: &str, options: &[&str]| json!({ "destination": target, "type": kind, "source": source, "options": options });
+    let shm = format!("size={}", inputs.policy.shm_bytes);
+    let mut list = vec![
+        mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
+        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
+        mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &shm]),
+        mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
+    ];
+    match inputs.isolation {
+        Isolation::SharedKernel => {
+            // A user namespace may not mount sysfs of a network namespace it does not own: the supervisor does.
+            let sys = inputs.host.mount_dir.join("sys");
+            list.push(mount(
+                "/sys",
+                "bind",
+                &sys.to_string_lossy(),
+                &["rbind", "ro", "nosuid", "noexec", "nodev"],
+            ));
+            list.push(mount(
+                "/sys/fs/cgroup",
+                "cgroup",
+                "cgroup",
+                &["nosuid", "noexec", "nodev", "relatime", "ro"],
+            ));
+        }
+        Isolation::UserKernel => {
+            list.push(mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]));
+            // In a container that joins a sandbox, runsc cannot restart with a cgroup mount ("file exists").
+            if inputs.role == &Role::Alone {
+                list.push(mount(
+                    "/sys/fs/cgroup",
+                    "cgroup",
+                    "cgroup",
+                    &["nosuid", "noexec", "nodev", "relatime", "ro"],
+                ));
+            }
+        }
+    }
+    list
+}
+
+fn files(inputs: &Inputs<'_>, mounts: &mut Mounts) {
+    let read_only = linux::read_only_root(inputs.container);
+    let own = |target: &str| {
+        inputs.container.volume_mounts.iter().flatten().any(|mount| mount.mount_path == target)
+    };
+    let files = [
+        ("hostname", &inputs.files.hostname, "/etc/hostname"),
+        ("hosts", &inputs.files.hosts, "/etc/hosts"),
+        ("resolv", &inputs.files.resolv_conf, "/etc/resolv.conf"),
+    ];
+    for (name, source, target) in files {
+        if let Some(source) = source
+            && !own(target)
+        {
+            mounts.bind(inputs, name, source, None, target, read_only);
+        }
+    }
+    if let Some(source) = &inputs.files.termination_log {
+        let target = inputs.container.termination_message_path.as_deref().unwrap_or("/dev/termination-log");
+        if !target.is_empty() && !own(target) {
+            mounts.bind(inputs, "termination", source, None, target, false);
+        }
+    }
+}
+
+fn add_volume(
+    inputs: &Inputs<'_>,
+    variables: &[(String, String)],
+    index: usize,
+    mount: &VolumeMount,
+    mounts: &mut Mounts,
+) -> Result<(), Refusal> {
+    let field = format!("spec.containers[{}].volumeMounts[{}]", inputs.container.name, mount.name);
+    let volume = inputs.volumes.get(&mount.name).ok_or_else(|| {
+        Refusal::config(
+            &field,
+            format!("volume {:?} of volumeMounts is not one of the pod's volumes", mount.name),
+        )
+    })?;
+    let sub_path = sub_path(mount, variables, &field)?;
+    let read_only = mount.read_only == Some(true);
+    let target = absolute(&mount.mount_path);
+    match volume {
+        Volume::Dir { path, read_only: always } => {
+            let name = format!("volume{index}");
+            mounts.bind(inputs, &name, path, sub_path, &target, read_only || *always);
+        }
+        Volume::Memory { .. } if sub_path.is_some() => {
+            return Err(Refusal::config(field, "subPath of a memory volume is not supported".to_owned()));
+        }
+        Volume::Memory { size } => {
+            let mut options = vec!["nosuid".to_owned(), "nodev".to_owned(), "mode=1777".to_owned()];
+            options.extend(size.map(|bytes| format!("size={bytes}")));
+            options.extend(read_only.then(|| "ro".to_owned()));
+            mounts.oci.push(
+                json!({ "destination": target, "type": "tmpfs", "source": "tmpfs", "options": options }),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn sub_path(
+    mount: &VolumeMount,
+    variables: &[(String, String)],
+    field: &str,
+) -> Result<Option<String>, Refusal> {
+    let plain = mount.sub_path.clone().filter(|path| !path.is_empty());
+    let expression = mount.sub_path_expr.as_deref().filter(|path| !path.is_empty());
+    let Some(path) = expression.map(|text| expand(text, variables)).or(plain) else { return Ok(None) };
+    let parts = Path::new(&path).components();
+    if path.starts_with('/') || parts.into_iter().any(|part| part == std::path::Component::ParentDir) {
+        return Err(Refusal::config(
+            field,
+            format!("subPath {path:?} must be a relative path and not contain \"..\""),
+        ));
+    }
+    Ok(Some(path))
+}
+
+/// Kubernetes takes a relative mount path as one from the root.
+fn absolute(path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
+}
+
+// === impl Mounts ===
+
+impl Mounts {
+    /// Binds `source` through a mount that the supervisor prepares.
+    pub(crate) fn bind(
+        &mut self,
+        inputs: &Inputs<'_>,
+        name: &str,
+        source: &Path,
+        sub_path: Option<String>,
+        target: &str,
+        read_only: bool,
+    ) {
+        let access = if read_only { "ro" } else { "rw" };
+        self.oci.push(json!({
+            "destination": target,
+            "type": "bind",
+            "source": inputs.host.mount_dir.join(name),
+            "options": ["bind", "rprivate", "nosuid", "nodev", access],
+        }));
+        self.prepared.push(Prepared {
+            name: name.to_owned(),
+            source: source.to_owned(),
+            sub_path,
+            idmap: inputs.ids.is_some(),
+            read_only,
+        });
+    }
+}
