@@ -1,0 +1,191 @@
+//! `image`: the images of a standalone machine, through its node's endpoint.
+
+use crate::{
+    connection::Connection,
+    failure::{Doing as _, Failure, Result},
+    output::{Format, document, table},
+    progress::Progress,
+};
+use clap::{Args, Subcommand};
+use futures::{AsyncBufReadExt as _, StreamExt as _};
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, api::ListParams};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// What to do with images.
+#[derive(Subcommand, Debug)]
+pub enum ImageCommand {
+    /// List the images on the machine
+    Ls {
+        /// Output format
+        #[arg(long, short)]
+        output: Option<Format>,
+    },
+    /// Pull an image from a registry
+    Pull {
+        /// Reference, such as python:3.12-slim or host/name@sha256:...
+        reference: String,
+    },
+    /// Import an OCI layout (a tar file, or - for standard input)
+    Import(ImportArgs),
+    /// Remove images
+    Rm {
+        /// References
+        #[arg(required = true)]
+        references: Vec<String>,
+    },
+}
+
+/// Arguments of `image import`.
+#[derive(Args, Debug)]
+pub struct ImportArgs {
+    /// Tar file of an OCI layout
+    pub(crate) file: PathBuf,
+    /// Name to give the image
+    pub(crate) name: String,
+}
+
+pub(crate) async fn perform(command: ImageCommand, connection: &Connection) -> Result<()> {
+    let base = endpoint(connection).await?;
+    match command {
+        ImageCommand::Ls { output } => list(&base, output, connection).await,
+        ImageCommand::Pull { reference } => {
+            let path = format!("{base}/pull?reference={}", escape(&reference));
+            changed(http::Request::post(path), Vec::new(), &format!("pull {reference}"), connection).await
+        }
+        ImageCommand::Import(args) => import(&base, args, connection).await,
+        ImageCommand::Rm { references } => remove(&base, &references, connection).await,
+    }
+}
+
+/// The path of the images of the one node; a cluster's nodes have none.
+async fn endpoint(connection: &Connection) -> Result<String> {
+    let nodes: Api<Node> = Api::all(connection.client.clone());
+    let list = nodes.list(&ListParams::default()).await.doing(|| "list nodes".to_owned())?;
+    let ours = list.items.iter().find(|node| {
+        let info = node.status.as_ref().and_then(|status| status.node_info.as_ref());
+        info.is_some_and(|info| info.container_runtime_version.starts_with("agent-sandbox://"))
+    });
+    let name = ours.and_then(|node| node.metadata.name.clone()).ok_or_else(|| {
+        Failure::new("image: this server's nodes are not ours")
+            .remedy("on a cluster the kubelets pull images themselves")
+    })?;
+    Ok(format!("/api/v1/nodes/{name}/proxy/images"))
+}
+
+async fn list(base: &str, output: Option<Format>, connection: &Connection) -> Result<()> {
+    let request = request(http::Request::get(base), Vec::new())?;
+    let found: Value = connection.client.request(request).await.doing(|| "list images".to_owned())?;
+    let items = found["items"].as_array().cloned().unwrap_or_default();
+    match output {
+        Some(format @ (Format::Json | Format::Yaml)) => return document(&found, format),
+        Some(Format::Name) => items.iter().for_each(|item| println!("{}", text(item, "reference"))),
+        _ => {
+            let rows: Vec<Vec<String>> = items.iter().map(row).collect();
+            table(&["REFERENCE", "DIGEST", "SIZE", "IN USE"], &rows);
+        }
+    }
+    Ok(())
+}
+
+fn text(item: &Value, key: &str) -> String {
+    item[key].as_str().unwrap_or_default().to_owned()
+}
+
+fn row(item: &Value) -> Vec<String> {
+    let digest = text(item, "digest");
+    let short =
+        digest.strip_prefix("sha256:").map_or(digest.as_str(), |hex| hex.get(..12).unwrap_or(hex)).to_owned();
+    let used = item["inUse"].as_bool().unwrap_or_default();
+    vec![
+        text(item, "reference"),
+        short,
+        size(item["size"].as_u64().unwrap_or(0)),
+        if used { "yes" } else { "no" }.to_owned(),
+    ]
+}
+
+fn size(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}
+
+async fn import(base: &str, args: ImportArgs, connection: &Connection) -> Result<()> {
+    let doing = || format!("read {}", args.file.display());
+    let body = if args.file.as_os_str() == "-" {
+        use tokio::io::AsyncReadExt as _;
+        let mut body = Vec::new();
+        tokio::io::stdin().read_to_end(&mut body).await.doing(doing)?;
+        body
+    } else {
+        tokio::fs::read(&args.file).await.doing(doing)?
+    };
+    let path = format!("{base}/import?name={}", escape(&args.name));
+    changed(http::Request::post(path), body, &format!("import {}", args.name), connection).await
+}
+
+async fn remove(base: &str, references: &[String], connection: &Connection) -> Result<()> {
+    for reference in references {
+        let path = format!("{base}?reference={}", escape(reference));
+        let request = request(http::Request::delete(path), Vec::new())?;
+        connection.client.request_text(request).await.doing(|| format!("remove image {reference:?}"))?;
+        println!("image/{reference} removed");
+    }
+    Ok(())
+}
+
+/// Sends a request whose answer is lines of progress, the last of them the result or an error.
+async fn changed(
+    builder: http::request::Builder,
+    body: Vec<u8>,
+    what: &str,
+    connection: &Connection,
+) -> Result<()> {
+    let doing = || what.to_owned();
+    let stream = connection.client.request_stream(request(builder, body)?).await.doing(doing)?;
+    let mut progress = Progress::start();
+    futures::pin_mut!(stream);
+    let mut lines = stream.lines();
+    let mut last = Value::Null;
+    while let Some(line) = lines.next().await {
+        last = serde_json::from_str(&line.doing(doing)?).unwrap_or_default();
+        if let Some(said) = last["progress"].as_str() {
+            progress.say(said);
+        }
+    }
+    drop(progress);
+    if let Some(error) = last["error"].as_str() {
+        return Err(Failure::new(format!("{what}: {error}")));
+    }
+    match last["reference"].as_str() {
+        Some(reference) => println!("image/{reference} ready ({})", text(&last, "digest")),
+        None => {
+            return Err(Failure::new(format!("{what}: the server stopped in the middle"))
+                .remedy("try again; what was loaded is kept"));
+        }
+    }
+    Ok(())
+}
+
+fn request(builder: http::request::Builder, body: Vec<u8>) -> Result<http::Request<Vec<u8>>> {
+    builder.body(body).map_err(|error| Failure::new(format!("not a reference: {error}")))
+}
+
+/// Percent-encodes what a query value may not hold.
+fn escape(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:@".contains(&byte);
+    text.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_survive_a_query_string() {
+        assert_eq!(escape("host:5000/a/b@sha256:0f"), "host:5000/a/b@sha256:0f");
+        assert_eq!(escape("a b&c#d+"), "a%20b%26c%23d%2B");
+    }
+}

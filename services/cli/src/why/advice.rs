@@ -1,0 +1,120 @@
+//! What a sandbox waits for, in plain words, and what to do.
+
+use super::Case;
+use crate::sandbox::{State, name};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+
+/// One line for each thing that stands in the way; or what the sandbox's state allows to do next.
+pub(super) fn advise(case: &Case, state: &State) -> Vec<String> {
+    let name = name(&case.sandbox);
+    let mut lines: Vec<String> = case
+        .claims
+        .iter()
+        .filter(|claim| phase_of_claim(claim) != "Bound")
+        .map(|claim| {
+            let claim_name = claim.metadata.name.as_deref().unwrap_or_default();
+            format!(
+                "waits for volume claim {claim_name} ({}): {}",
+                phase_of_claim(claim),
+                last_event(case, claim_name)
+            )
+        })
+        .collect();
+    if let Some(pod) = &case.pod {
+        lines.extend(unscheduled(pod));
+        lines.extend(statuses(pod).filter_map(|status| waiting(status, name)));
+    }
+    if lines.is_empty() {
+        lines.push(by_state(state, name));
+    }
+    lines
+}
+
+fn phase_of_claim(claim: &k8s_openapi::api::core::v1::PersistentVolumeClaim) -> &str {
+    claim.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending")
+}
+
+fn last_event(case: &Case, object: &str) -> String {
+    let mut events = case.events.iter().filter(|event| event.involved_object.name.as_deref() == Some(object));
+    events
+        .next_back()
+        .and_then(|event| event.message.clone())
+        .unwrap_or_else(|| "nothing was said of it yet".to_owned())
+}
+
+fn unscheduled(pod: &Pod) -> Option<String> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let scheduled = conditions
+        .iter()
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+    Some(format!("waits for a place to run: {}", scheduled.message.as_deref().unwrap_or("not scheduled yet")))
+}
+
+fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let status = pod.status.as_ref();
+    let init = status.and_then(|status| status.init_container_statuses.as_ref());
+    let main = status.and_then(|status| status.container_statuses.as_ref());
+    init.into_iter().chain(main).flatten()
+}
+
+fn waiting(status: &ContainerStatus, sandbox: &str) -> Option<String> {
+    let waiting = status.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref().unwrap_or("waiting");
+    let message = waiting.message.as_deref().unwrap_or_default();
+    Some(format!("container {} waits: {reason} {message}\n  {}", status.name, remedy(reason, sandbox)))
+}
+
+fn remedy(reason: &str, sandbox: &str) -> String {
+    match reason {
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" => {
+            "check the image's name; 'agent-sandbox image pull REFERENCE' shows the registry's own words"
+                .to_owned()
+        }
+        "CrashLoopBackOff" => format!(
+            "its process keeps ending: 'agent-sandbox logs --previous {sandbox}' shows its last words"
+        ),
+        "CreateContainerConfigError" => {
+            "a ConfigMap, Secret or key that it names does not exist: create it, or correct the name"
+                .to_owned()
+        }
+        "CreateContainerError" | "RunContainerError" => {
+            format!(
+                "correct the command or the image: delete the sandbox with 'agent-sandbox rm {sandbox}' and create it again"
+            )
+        }
+        _ => "this passes by itself; look again in a moment".to_owned(),
+    }
+}
+
+fn by_state(state: &State, name: &str) -> String {
+    match state.word {
+        "Ready" => format!("nothing is wrong: 'agent-sandbox exec {name} -- COMMAND' runs something in it"),
+        "Suspended" => format!("it was suspended: 'agent-sandbox resume {name}' starts it again"),
+        "Expired" => format!(
+            "its time is over: 'agent-sandbox expire {name} 1h' brings it back, 'agent-sandbox rm {name}' deletes it"
+        ),
+        "Completed" | "Failed" => format!(
+            "its main process ended: 'agent-sandbox logs {name}' shows its output; suspend and resume start it anew"
+        ),
+        "Error" => format!(
+            "the message above says what to correct; then delete it with 'agent-sandbox rm {name}' and create it again"
+        ),
+        _ => "this passes by itself; look again in a moment".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_that_stays_has_a_remedy_of_its_own() {
+        let passing = remedy("ContainerCreating", "s");
+        for reason in
+            ["ImagePullBackOff", "CrashLoopBackOff", "CreateContainerConfigError", "RunContainerError"]
+        {
+            assert_ne!(remedy(reason, "s"), passing, "{reason}");
+        }
+        assert!(remedy("CrashLoopBackOff", "box").contains("logs --previous box"));
+    }
+}
