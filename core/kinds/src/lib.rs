@@ -16,8 +16,10 @@ pub mod custom;
 pub mod jsonpath;
 pub mod table;
 
+mod default;
 mod value;
 
 pub use custom::Custom;
+pub use default::default;
 pub use jsonpath::JsonPath;
 pub use table::{Body, Kind, Storage, Subresource, by_kind, lookup, table};

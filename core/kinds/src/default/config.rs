@@ -1,0 +1,66 @@
+//! Defaults of secrets, namespaces, nodes, limit ranges and quotas.
+
+use serde_json::{Map, Value};
+
+use super::quantity;
+use crate::value::{items_mut, object, set_default, text};
+
+/// A secret.
+pub(super) fn secret(secret: &mut Value) {
+    set_default(secret, "type", "Opaque");
+}
+
+/// A namespace carries its name as a label, and is active.
+pub(super) fn namespace(namespace: &mut Value) {
+    let name = text(namespace, "/metadata/name").to_owned();
+    if !name.is_empty() {
+        let metadata = crate::value::field(namespace, "metadata");
+        object(metadata, "labels").insert("kubernetes.io/metadata.name".to_owned(), Value::from(name));
+    }
+    object(namespace, "status");
+    if let Some(status) = namespace.get_mut("status") {
+        set_default(status, "phase", "Active");
+    }
+}
+
+/// What a node has, it can give away, unless it says otherwise.
+pub(super) fn node(node: &mut Value) {
+    quantity::resource_list(node, "/status/capacity");
+    quantity::resource_list(node, "/status/allocatable");
+    let Some(status) = node.get_mut("status") else { return };
+    if let (None, Some(capacity)) = (status.get("allocatable"), status.get("capacity").cloned()) {
+        crate::value::set(status, "allocatable", capacity);
+    }
+}
+
+/// The limits of containers follow from each other.
+pub(super) fn limit_range(range: &mut Value) {
+    for limit in items_mut(range, "/spec/limits") {
+        for name in ["/max", "/min", "/default", "/defaultRequest", "/maxLimitRequestRatio"] {
+            quantity::resource_list(limit, name);
+        }
+        if text(limit, "/type") == "Container" {
+            copy_missing(limit, "max", "default");
+            copy_missing(limit, "default", "defaultRequest");
+            copy_missing(limit, "min", "defaultRequest");
+        }
+    }
+}
+
+/// A resource quota.
+pub(super) fn quota(quota: &mut Value) {
+    for name in ["/spec/hard", "/status/hard", "/status/used"] {
+        quantity::resource_list(quota, name);
+    }
+}
+
+fn copy_missing(limit: &mut Value, from: &str, to: &str) {
+    let from: Map<String, Value> = limit.get(from).and_then(Value::as_object).cloned().unwrap_or_default();
+    if from.is_empty() {
+        return;
+    }
+    let to = object(limit, to);
+    for (name, amount) in from {
+        to.entry(name).or_insert(amount);
+    }
+}
