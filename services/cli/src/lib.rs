@@ -7,6 +7,7 @@
 
 #![allow(clippy::print_stdout, reason = "a command line prints")]
 
+mod apply;
 mod connection;
 mod create;
 mod exec;

@@ -1,7 +1,8 @@
 //! The verbs, and the one place that sends each to its file.
 
 use crate::{
-    connection::Connection, create, exec, expire, failure::Result, image, list, logs, mode, remove, run, why,
+    apply, connection::Connection, create, exec, expire, failure::Result, image, list, logs, mode, remove,
+    run, why,
 };
 use clap::Subcommand;
 
@@ -14,6 +15,9 @@ pub enum Command {
     /// Create a sandbox and wait until it is ready
     #[command(after_help = create::EXAMPLES)]
     Create(create::CreateArgs),
+    /// Apply manifests, as kubectl apply --server-side does
+    #[command(after_help = apply::EXAMPLES)]
+    Apply(apply::ApplyArgs),
     /// List sandboxes
     #[command(visible_alias = "list", after_help = list::EXAMPLES)]
     Ls(list::ListArgs),
@@ -49,6 +53,7 @@ pub async fn perform(command: Command, connection: &Connection) -> Result<u8> {
     match command {
         Command::Run(args) => Box::pin(run::perform(args, connection)).await,
         Command::Create(args) => Box::pin(create::perform(args, connection)).await.map(|()| 0),
+        Command::Apply(args) => Box::pin(apply::perform(args, connection)).await.map(|()| 0),
         Command::Ls(args) => list::perform(args, connection).await.map(|()| 0),
         Command::Exec(args) => exec::perform(args, connection).await,
         Command::Shell(args) => exec::shell(args, connection).await,
