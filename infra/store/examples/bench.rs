@@ -72,10 +72,14 @@ fn floor(dir: &Path, time: Duration, batch: usize) -> Result<(), Failure> {
 async fn store(dir: &Path, time: Duration) -> Result<(), Failure> {
     let store = Store::open(Config { dir: dir.into(), ..Config::default() })?;
     let value = Template::new(vec![7; VALUE - 8], Bytes::new());
-    let write = |store: Store, value: Template, key: String| async move {
-        store.commit(Txn::one(Op::Put { key, expect: Expect::Any, value })).await.map(drop)
+    let write = {
+        let store = store.clone();
+        move |key: String| {
+            let (store, value) = (store.clone(), value.clone());
+            async move { store.commit(Txn::one(Op::Put { key, expect: Expect::Any, value })).await.map(drop) }
+        }
     };
-    load("store", time, |key| write(store.clone(), value.clone(), key)).await?;
+    load("store", time, write).await?;
     let (begun, revision) = (Instant::now(), store.revision());
     store.close();
     let closed = begun.elapsed();

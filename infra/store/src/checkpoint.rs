@@ -20,12 +20,16 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 /// How many entries are taken while the index is locked.
 const CHUNK: usize = 64;
 /// The snapshot is synced each time this many bytes were written: one large sync would delay those of the log.
 const SYNC_EVERY: usize = 1 << 20;
+
+/// The longest pause after such a sync.
+const LONGEST_REST: Duration = Duration::from_millis(10);
 
 /// The writer's side.
 pub(crate) struct Checkpointer {
@@ -167,9 +171,12 @@ impl Worker {
                 frame.push(&Change { key: entry.key, revision: entry.revision, value: Some(entry.value) });
             }
             if frame.len() >= SYNC_EVERY {
+                let begun = Instant::now();
                 file.write_all(frame.seal(header.salt, 0))?;
                 file.sync_data()?;
                 frame.clear();
+                // The log has the disk for most of the time.
+                thread::sleep((begun.elapsed() * 3).min(LONGEST_REST));
             }
         }
         frame.push_end(count);

@@ -11,9 +11,14 @@ use std::{
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 const LOCK: &str = "lock";
+/// A process that is just being started holds a copy of every lock of its parent until it executes its program, so one
+/// refusal proves nothing.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The log that is being written.
 #[derive(Debug)]
@@ -23,6 +28,23 @@ pub(crate) struct Log {
     pub(crate) salt: u64,
     /// Where the next frame goes.
     pub(crate) end: u64,
+    /// Up to where the file is long; from `end` on it holds zeros.
+    pub(crate) zeroed: u64,
+}
+
+// === impl Log ===
+
+impl Log {
+    /// Writes zeros up to `until`, durably. Without room for them nothing is lost but speed; only a failed sync, which
+    /// could concern anything in the file, is an error.
+    pub(crate) fn extend_zeroed(&mut self, until: u64) -> io::Result<()> {
+        let from = self.zeroed.max(self.end);
+        let missing = usize::try_from(until.saturating_sub(from)).unwrap_or(0);
+        if self.file.write_all_at(&vec![0; missing], from).is_ok() {
+            self.zeroed = until;
+        }
+        self.file.sync_data()
+    }
 }
 
 /// Turns an I/O error into an [`OpenError`] that says what was tried on what.
@@ -41,11 +63,15 @@ pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
         .mode(0o600)
         .open(&path)
         .map_err(failed("write", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { dir: dir.into() }),
-        Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
+    for patience in (0..LOCK_TRIES).rev() {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if patience > 0 => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => break,
+            Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
+        }
     }
+    Err(OpenError::Locked { dir: dir.into() })
 }
 
 /// Makes an empty file that only its owner reads.
@@ -91,7 +117,7 @@ pub(crate) fn create_log(dir: &Path, generation: u64) -> io::Result<Log> {
     file.sync_all()?;
     fs::rename(&temporary, &path)?;
     sync_dir(dir)?;
-    Ok(Log { file, generation, salt: header.salt, end: FILE_HEADER as u64 })
+    Ok(Log { file, generation, salt: header.salt, end: FILE_HEADER as u64, zeroed: FILE_HEADER as u64 })
 }
 
 /// A header with a salt of its own.

@@ -10,6 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 /// How many KiB of transactions may wait, each counting at least one.
 const ROOM: u32 = 64 << 10;
 
+/// How long a busy writer waits for callers that it has just answered. Well below the time of a sync.
+const GATHER: Duration = Duration::from_micros(200);
+
 /// A transaction and who waits for it.
 pub(crate) struct Request {
     pub(crate) txn: Txn,
@@ -38,6 +41,8 @@ pub(crate) struct Queue {
 struct State {
     waiting: Vec<Request>,
     open: bool,
+    /// The writer is woken once this many requests wait.
+    enough: usize,
 }
 
 // === impl Queue ===
@@ -45,7 +50,7 @@ struct State {
 impl Queue {
     pub(crate) fn new() -> Self {
         Self {
-            state: Mutex::new(State { waiting: Vec::new(), open: true }),
+            state: Mutex::new(State { waiting: Vec::new(), open: true, enough: 1 }),
             arrived: Condvar::new(),
             room: Arc::new(Semaphore::new(ROOM as usize)),
             stopped: watch::Sender::new(None),
@@ -57,15 +62,30 @@ impl Queue {
         let Ok(room) = self.room.clone().acquire_many_owned(weight).await else { return Err(self.refusal()) };
         let (reply, answer) = oneshot::channel();
         let request = Request { txn, bytes, reply, _room: room };
-        {
+        let enough = {
             let mut state = self.state.lock();
             if !state.open {
                 return Err(self.refusal());
             }
             state.waiting.push(request);
+            state.waiting.len() >= state.enough
+        };
+        if enough {
+            self.arrived.notify_one();
         }
-        self.arrived.notify_one();
         answer.await.unwrap_or_else(|_| Err(self.refusal()))
+    }
+
+    /// Waits a moment for `hoped` requests, so that callers just answered share the next sync: answering wakes them one
+    /// after another, and a sync for the first few of them would make all others wait for two.
+    pub(crate) fn gather(&self, hoped: usize) {
+        let mut state = self.state.lock();
+        if state.waiting.len() < hoped && state.open {
+            state.enough = hoped;
+            // Timed out or not, the next call looks at what is there.
+            let _ = self.arrived.wait_for(&mut state, GATHER);
+            state.enough = 1;
+        }
     }
 
     /// Waits for requests: at most `patience`, or for ever if none.

@@ -31,7 +31,8 @@ struct Replayed {
     header: FileHeader,
     frames: usize,
     end: u64,
-    /// Bytes after `end` that are not a frame.
+    len: u64,
+    /// The bytes after `end` are neither a frame nor zeros.
     torn: bool,
 }
 
@@ -103,16 +104,23 @@ fn finish(
     mark: Mark,
 ) -> Result<Recovered, OpenError> {
     let mut current = None;
-    for log in replayed {
+    for mut log in replayed {
         let fail = || files::failed("repair", &log.path);
         let file = OpenOptions::new().read(true).write(true).open(&log.path).map_err(fail())?;
         if log.torn {
             tracing::warn!(file = %log.path.display(), byte = log.end, "cut an unacknowledged write off the log");
             file.set_len(log.end).map_err(fail())?;
+            log.len = log.end;
         }
         // What was read may be only in the page cache if the process before was killed within a commit.
         file.sync_data().map_err(fail())?;
-        current = Some(Log { file, generation: log.header.generation, salt: log.header.salt, end: log.end });
+        current = Some(Log {
+            file,
+            generation: log.header.generation,
+            salt: log.header.salt,
+            end: log.end,
+            zeroed: log.len,
+        });
     }
     files::remove_temporary(dir)
         .and_then(|()| files::remove_before(dir, start))
@@ -128,32 +136,28 @@ fn finish(
 fn replay(dir: &Path, generation: u64, index: &mut Index, acknowledged: u64) -> Result<Replayed, OpenError> {
     let path = files::log_path(dir, generation);
     let (mut reader, header) = open_file(&path, Kind::Log, generation)?;
-    let mut log = Replayed { path, header, frames: 0, end: FILE_HEADER as u64, torn: false };
-    loop {
-        match frame::read(&mut reader, header.salt).map_err(files::failed("read", &log.path))? {
-            Found::End => return Ok(log),
-            Found::Frame(frame) => {
-                apply_frame(&log.path, log.end, &frame, index)?;
-                log.frames += 1;
-                log.end += frame.size as u64;
-            }
-            Found::Broken => break,
-        }
-    }
-    if index.revision() < acknowledged {
-        let what = format!("it is broken at byte {}, within what was acknowledged", log.end);
-        return Err(corrupt(&log.path, what));
+    let mut log = Replayed { path, header, frames: 0, end: FILE_HEADER as u64, len: 0, torn: false };
+    let mut next = || frame::read(&mut reader, header.salt);
+    while let Found::Frame(frame) = next().map_err(files::failed("read", &log.path))? {
+        apply_frame(&log.path, log.end, &frame, index)?;
+        log.frames += 1;
+        log.end += frame.size as u64;
     }
     let mut rest = Vec::new();
     let mut file = reader.into_inner();
     file.seek(SeekFrom::Start(log.end))
         .and_then(|_| file.read_to_end(&mut rest))
         .map_err(files::failed("read", &log.path))?;
-    if frame::any_frame_in(&rest, header.salt) {
+    log.len = log.end + rest.len() as u64;
+    log.torn = rest.iter().any(|byte| *byte != 0);
+    if log.torn && index.revision() < acknowledged {
+        let what = format!("it is broken at byte {}, within what was acknowledged", log.end);
+        return Err(corrupt(&log.path, what));
+    }
+    if log.torn && frame::any_frame_in(&rest, header.salt) {
         let what = format!("it is broken at byte {}, and whole records follow", log.end);
         return Err(corrupt(&log.path, what));
     }
-    log.torn = true;
     Ok(log)
 }
 

@@ -29,7 +29,7 @@ pub struct Config {
     pub window_events: usize,
     /// How many bytes of values no longer current may be held for those events. Default 8 MiB.
     pub window_bytes: usize,
-    /// A snapshot is made once the log has grown by this many bytes, or by twice the size of the current values if
+    /// A snapshot is made once the log has grown by this many bytes, or by four times the size of the current values if
     /// that is more. Default 64 MiB.
     pub checkpoint_bytes: u64,
 }

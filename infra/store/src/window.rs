@@ -243,3 +243,6 @@ fn topic_of_key(key: &str) -> &str {
 fn topic_of_prefix(prefix: &str) -> Option<&str> {
     prefix.match_indices('/').nth(1).map(|(at, _)| &prefix[..=at])
 }
+
+#[cfg(test)]
+mod tests;
