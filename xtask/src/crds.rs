@@ -55,7 +55,11 @@ fn documents() -> Result<Vec<(String, Value)>> {
     let all = kinds::all(&library)?;
     let file = |document: &Value| {
         let (group, names) = (&document["spec"]["group"], &document["spec"]["names"]);
-        format!("{}_{}.yaml", group.as_str().unwrap_or_default(), names["plural"].as_str().unwrap_or_default())
+        format!(
+            "{}_{}.yaml",
+            group.as_str().unwrap_or_default(),
+            names["plural"].as_str().unwrap_or_default()
+        )
     };
     Ok(all.into_iter().map(|document| (file(&document), document)).collect())
 }

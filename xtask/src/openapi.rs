@@ -61,10 +61,7 @@ const SERVED: &[(&str, &[&str])] = &[
     ("apis/events.k8s.io/v1", &["events"]),
     ("apis/networking.k8s.io/v1", &["networkpolicies"]),
     ("apis/node.k8s.io/v1", &["runtimeclasses"]),
-    (
-        "apis/rbac.authorization.k8s.io/v1",
-        &["clusterrolebindings", "clusterroles", "rolebindings", "roles"],
-    ),
+    ("apis/rbac.authorization.k8s.io/v1", &["clusterrolebindings", "clusterroles", "rolebindings", "roles"]),
     ("apis/scheduling.k8s.io/v1", &["priorityclasses"]),
     ("apis/storage.k8s.io/v1", &["storageclasses"]),
 ];
@@ -159,8 +156,10 @@ fn go_module() -> Result<Module> {
         .current_dir(std::env::temp_dir())
         .output()
         .context("run go (needed to obtain the published documents; or give --from)")?;
-    let answer: Value = serde_json::from_slice(&output.stdout).context("read the answer of go mod download")?;
-    let text = |key: &str| answer[key].as_str().map(str::to_owned).with_context(|| format!("{name}: no {key}"));
+    let answer: Value =
+        serde_json::from_slice(&output.stdout).context("read the answer of go mod download")?;
+    let text =
+        |key: &str| answer[key].as_str().map(str::to_owned).with_context(|| format!("{name}: no {key}"));
     Ok(Module { dir: text("Dir")?.into(), sum: text("Sum")? })
 }
 
@@ -202,10 +201,11 @@ impl Bundle {
         self.paths.insert(document.to_owned(), kept);
         wanted.extend(EXTRA.iter().filter(|(of, _)| *of == document).map(|(_, name)| (*name).to_owned()));
         while let Some(name) = wanted.pop_first() {
-            if self.schemas.contains_key(&name) {
+            let schema = all.get(&name).with_context(|| format!("{document}: no schema {name}"))?;
+            if let Some(known) = self.schemas.get_mut(&name) {
+                add_labels(known, schema);
                 continue;
             }
-            let schema = all.get(&name).with_context(|| format!("{document}: no schema {name}"))?;
             references(schema, &mut wanted);
             self.insert(name, schema.clone());
         }
@@ -216,7 +216,9 @@ impl Bundle {
     fn insert(&mut self, name: String, mut schema: Value) {
         let mut found = BTreeMap::new();
         let mut take = |key: &str, node: &mut Value| {
-            if let Some(Value::String(text)) = node.as_object_mut().and_then(|node| node.remove("description")) {
+            if let Some(Value::String(text)) =
+                node.as_object_mut().and_then(|node| node.remove("description"))
+            {
                 found.insert(key.to_owned(), text);
             }
         };
@@ -239,10 +241,23 @@ impl Bundle {
     }
 }
 
+/// A type of all groups (DeleteOptions, WatchEvent) is labelled in each document with that document's group.
+fn add_labels(known: &mut Value, schema: &Value) {
+    const LABELS: &str = "x-kubernetes-group-version-kind";
+    let Some(labels) = known.get_mut(LABELS).and_then(Value::as_array_mut) else { return };
+    for label in schema[LABELS].as_array().into_iter().flatten() {
+        if !labels.contains(label) {
+            labels.push(label.clone());
+        }
+    }
+}
+
 /// Whether a path belongs to a resource that we serve. Watch paths are left out: they are deprecated, and
 /// no client looks for them in the documents.
 fn is_served(document: &str, resources: &[&str], path: &str) -> bool {
-    let Some(rest) = path.strip_prefix('/').and_then(|path| path.strip_prefix(document)) else { return false };
+    let Some(rest) = path.strip_prefix('/').and_then(|path| path.strip_prefix(document)) else {
+        return false;
+    };
     let rest = rest.trim_start_matches('/');
     let inner = rest.strip_prefix("namespaces/{namespace}/").unwrap_or(rest);
     let resource = inner.split('/').next().unwrap_or_default();

@@ -1,1 +1,35 @@
-//! Placeholder while the crate is being written.
+//! Structural schemas: what an object of a kind may look like.
+//!
+//! ```text
+//! bundled OpenAPI data ─┐                   ┌─ prune     drops what the schema does not know, and names it
+//!                       ├─ compile ─ Schema ┼─ default   fills in what is absent
+//! a CRD's openAPIV3 ────┘                   ├─ validate  types, limits, formats, list keys, CEL rules
+//!                                           └─ accessors list and map types, patch strategies (merge walks them)
+//! ```
+//!
+//! **Invariants.** Pure functions over JSON values: no I/O, no clock. Messages and paths are those of a Kubernetes
+//! API server, because clients match on them. Compiled schemas are immutable, shared by `Arc`, and small:
+//! equal parts exist once, and descriptions are never kept.
+
+mod compile;
+mod convert;
+mod default;
+mod document;
+mod duplicate;
+mod format;
+mod node;
+pub mod openapi;
+mod prune;
+mod rules;
+mod validate;
+
+pub use compile::{CompileError, Compiler};
+pub use default::default;
+pub use document::Document;
+pub use duplicate::duplicates;
+pub use node::{Field, Kind, ListType, Schema, Strategy};
+pub use prune::prune;
+pub use validate::{check_types, validate};
+
+#[cfg(test)]
+mod tests;

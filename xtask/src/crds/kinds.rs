@@ -153,13 +153,15 @@ impl Parts {
         let strategy = choice(&["Recreate", "OnReplenish"], Some("OnReplenish"));
         let spec = |replicas: Value, required: &[&str]| {
             let strategy = fields(json!({"type": strategy}), &[]);
-            let all = json!({"replicas": replicas, "sandboxTemplateRef": reference(), "updateStrategy": strategy});
+            let all =
+                json!({"replicas": replicas, "sandboxTemplateRef": reference(), "updateStrategy": strategy});
             fields(all, required)
         };
         let old = spec(bounded("int32", Some(0), None, None), &["replicas", "sandboxTemplateRef"]);
         let new = spec(bounded("int32", Some(0), None, Some(1)), &["sandboxTemplateRef"]);
         let count = || bounded("int32", None, None, None);
-        let old_status = fields(json!({"readyReplicas": count(), "replicas": count(), "selector": text()}), &[]);
+        let old_status =
+            fields(json!({"readyReplicas": count(), "replicas": count(), "selector": text()}), &[]);
         let mut status = old_status.clone();
         extend(&mut status, json!({"observedGeneration": bounded("int64", Some(0), None, None)}));
         let columns = [

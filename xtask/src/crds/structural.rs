@@ -5,8 +5,7 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 /// The pattern that a quantity given as text has to match.
-const QUANTITY: &str =
-    r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
+const QUANTITY: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
 
 /// Keywords that mean nothing in a structural schema, or are not allowed there.
 const DROPPED: &[&str] = &[
@@ -48,7 +47,9 @@ impl Library {
         match name.rsplit("apimachinery.pkg.").next().unwrap_or(name) {
             "api.resource.Quantity" => Ok(quantity()),
             "util.intstr.IntOrString" => Ok(int_or_string()),
-            "apis.meta.v1.Time" | "apis.meta.v1.MicroTime" => Ok(json!({"format": "date-time", "type": "string"})),
+            "apis.meta.v1.Time" | "apis.meta.v1.MicroTime" => {
+                Ok(json!({"format": "date-time", "type": "string"}))
+            }
             "apis.meta.v1.ObjectMeta" => Ok(json!({"type": "object"})),
             _ => {
                 let schema = self.schemas.get(name).with_context(|| format!("no schema {name}"))?;
@@ -100,7 +101,8 @@ impl Library {
         for (property, child) in node["properties"].as_object().context("properties that are no object")? {
             let mut schema = self.node(name, child)?;
             let excluded = required(property) || NOT_DEFAULTED.contains(&(name, property));
-            if let Some(default) = child.get("default").filter(|default| !excluded && **default != json!({})) {
+            if let Some(default) = child.get("default").filter(|default| !excluded && **default != json!({}))
+            {
                 schema["default"] = default.clone();
             }
             out.insert(property.clone(), schema);

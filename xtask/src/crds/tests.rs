@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 
 fn document(kind: &str) -> Value {
     let all = super::documents().expect("documents");
-    all.into_iter().map(|(_, document)| document).find(|document| document["spec"]["names"]["kind"] == kind).unwrap()
+    all.into_iter()
+        .map(|(_, document)| document)
+        .find(|document| document["spec"]["names"]["kind"] == kind)
+        .unwrap()
 }
 
 /// Counts the keywords of all schemas, not the properties that happen to have a keyword's name.
@@ -73,7 +76,8 @@ fn keys_of_associative_lists_are_always_present() {
     fn walk(node: &Value, path: &str) {
         for key in node["x-kubernetes-list-map-keys"].as_array().into_iter().flatten() {
             let (items, key) = (&node["items"], key.as_str().unwrap());
-            let required = items["required"].as_array().is_some_and(|names| names.iter().any(|name| name == key));
+            let required =
+                items["required"].as_array().is_some_and(|names| names.iter().any(|name| name == key));
             assert!(required || !items["properties"][key]["default"].is_null(), "{path}: {key}");
         }
         for (name, child) in node["properties"].as_object().into_iter().flatten() {

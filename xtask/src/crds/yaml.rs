@@ -84,7 +84,9 @@ mod tests {
 
     #[test]
     fn words_that_yaml_reads_otherwise_are_quoted() {
-        let text = super::document(&json!({"a": ["True", "1", "x y", "v1"], "n": {"b": [{"c": 1, "d": {}}]}, "e": ""}));
+        let text = super::document(
+            &json!({"a": ["True", "1", "x y", "v1"], "n": {"b": [{"c": 1, "d": {}}]}, "e": ""}),
+        );
         let wanted = concat!(
             "---\na:\n- \"True\"\n- \"1\"\n- \"x y\"\n- v1\ne: \"\"\n",
             "\"n\":\n  b:\n  - c: 1\n    d: {}\n"

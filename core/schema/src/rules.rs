@@ -1,0 +1,139 @@
+//! CEL rules (`x-kubernetes-validations`).
+
+use std::fmt::{self, Debug, Display};
+use std::sync::LazyLock;
+
+use kube_cel::KubeCelExt;
+use kube_cel::cel::{self, Context, Program};
+use serde_json::Value;
+use wire::FieldError;
+
+use crate::convert::typed;
+use crate::node::{Kind, Schema};
+
+/// A compiled rule.
+pub(crate) struct Rule {
+    text: Box<str>,
+    program: Program,
+    message: Option<Box<str>>,
+    message_program: Option<Program>,
+    reason: Option<Box<str>>,
+    field_path: Option<Box<str>>,
+    /// Compares with the value before.
+    transition: bool,
+    optional_old: bool,
+}
+
+// === impl Rule ===
+
+impl Rule {
+    /// Compiles one entry of `x-kubernetes-validations`.
+    pub(crate) fn compile(rule: &Value) -> Result<Self, String> {
+        let text = |key: &str| rule[key].as_str().filter(|text| !text.is_empty());
+        let source = text("rule").ok_or_else(|| "Required value: rule is required".to_owned())?;
+        let program = compile(source)?;
+        let transition = program.references().has_variable("oldSelf");
+        let message_program = text("messageExpression").map(compile).transpose()?;
+        Ok(Self {
+            text: source.into(),
+            program,
+            message: text("message").map(Box::from),
+            message_program,
+            reason: text("reason").map(Box::from),
+            field_path: text("fieldPath").map(Box::from),
+            transition,
+            optional_old: rule["optionalOldSelf"].as_bool().unwrap_or_default(),
+        })
+    }
+
+    /// The words for a failure, as given, computed, or the rule itself.
+    fn words(&self, context: &Context<'_>) -> String {
+        if let Some(program) = &self.message_program
+            && let Ok(cel::Value::String(text)) = program.execute(context)
+            && !text.trim().is_empty()
+        {
+            return text.trim().to_owned();
+        }
+        self.message
+            .as_deref()
+            .map_or_else(|| format!("failed rule: {}", self.text), |text| text.trim().to_owned())
+    }
+
+    fn error(&self, path: &str, kind: Kind, detail: String) -> FieldError {
+        let path = format!("{path}{}", self.field_path.as_deref().unwrap_or_default());
+        match self.reason.as_deref() {
+            Some("FieldValueForbidden") => FieldError::forbidden(path, detail),
+            Some("FieldValueRequired") => FieldError::required(path, detail),
+            Some("FieldValueDuplicate") => {
+                FieldError { detail, ..FieldError::duplicate(path, type_name(kind)) }
+            }
+            _ => FieldError::invalid(path, type_name(kind), detail),
+        }
+    }
+}
+
+impl Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Evaluates the rules of one node. Rules that compare with the value before are skipped if there is none; a
+/// failure that was there before and does not compare is let pass, so that old objects can still be changed.
+pub(crate) fn check(
+    schema: &Schema,
+    value: &Value,
+    old: Option<&Value>,
+    path: &dyn Fn() -> String,
+    errors: &mut Vec<FieldError>,
+) {
+    let Some(rules) = &schema.rules else { return };
+    let mut context = library().new_inner_scope();
+    context.add_variable_from_value("self", typed(schema, value));
+    context.add_variable_from_value("oldSelf", old.map_or(cel::Value::Null, |old| typed(schema, old)));
+    for rule in rules.iter() {
+        if rule.transition && old.is_none() && !rule.optional_old {
+            continue;
+        }
+        let unchanged = !rule.transition && old == Some(value);
+        let detail = match rule.program.execute(&context) {
+            Ok(cel::Value::Bool(true)) => continue,
+            Ok(cel::Value::Bool(false)) => rule.words(&context),
+            Ok(_) => "rule evaluation error: the result is no truth value".to_owned(),
+            Err(error) => format!("rule evaluation error: {error}"),
+        };
+        if !unchanged {
+            errors.push(rule.error(&path(), schema.kind, detail));
+        }
+    }
+}
+
+/// The functions that rules can call.
+fn library() -> &'static Context<'static> {
+    static LIBRARY: LazyLock<Context<'static>> = LazyLock::new(|| Context::default().with_all());
+    &LIBRARY
+}
+
+/// Compiles an expression. The nesting is bounded first: the compiler is recursive.
+fn compile(text: &str) -> Result<Program, String> {
+    let fail =
+        |error: &dyn Display| format!("Invalid value: {}: compilation failed: {error}", wire::quote(text));
+    if text.len() > 16 * 1024 {
+        return Err(fail(&"longer than 16384 bytes"));
+    }
+    Program::compile(text).map_err(|error| fail(&error))
+}
+
+/// A type's name as messages give it.
+pub(crate) fn type_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Any => "",
+        Kind::Object => "object",
+        Kind::Array => "array",
+        Kind::String | Kind::Quantity => "string",
+        Kind::Integer => "integer",
+        Kind::Number => "number",
+        Kind::Boolean => "boolean",
+        Kind::IntOrString => "integer,string",
+    }
+}
