@@ -1,0 +1,177 @@
+//! Deletes and patches that are void if the object is not the one they were decided on, and what an error means.
+//!
+//! **Invariant:** nothing is deleted through here without a uid and a resourceVersion.
+
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
+use kube::core::ObjectMeta;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::fmt::Debug;
+
+/// The very version of an object that a decision was made on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Precondition {
+    /// Its uid.
+    pub uid: String,
+    /// Its resourceVersion.
+    pub resource_version: String,
+}
+
+/// What a failed request means for who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The object does not exist.
+    NotFound,
+    /// An object of that name exists.
+    AlreadyExists,
+    /// The object changed, or is another one of the same name: decide again on what is there now.
+    Conflict,
+    /// What was asked to continue from is forgotten: list again.
+    Expired,
+    /// The server could not just now (429, 5xx, timeouts, lost connections): try again later.
+    Transient,
+    /// The server will not do it as asked (400, 403, 422, ...): trying again changes nothing.
+    Refused,
+}
+
+/// How a delete is carried out.
+#[derive(Clone, Debug, Default)]
+pub struct DeleteOptions {
+    /// Seconds the object gets to end; unset leaves it to the server.
+    pub grace_seconds: Option<u32>,
+    /// What becomes of dependents; unset leaves it to the server.
+    pub propagation: Option<PropagationPolicy>,
+}
+
+/// Deletes `name` if it still is what `expected` says. A 404 is an `Ok(false)`: it is gone already.
+pub async fn delete<K>(
+    api: &Api<K>,
+    name: &str,
+    expected: &Precondition,
+    options: &DeleteOptions,
+) -> Result<bool, kube::Error>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let params = DeleteParams {
+        grace_period_seconds: options.grace_seconds,
+        propagation_policy: options.propagation.clone(),
+        preconditions: Some(Preconditions {
+            uid: Some(expected.uid.clone()),
+            resource_version: Some(expected.resource_version.clone()),
+        }),
+        ..DeleteParams::default()
+    };
+    match api.delete(name, &params).await {
+        Ok(_) => Ok(true),
+        Err(error) if Failure::of(&error) == Failure::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Merge-patches `name` if it still is what `expected` says. `patch` holds only what changes.
+pub async fn patch<K>(
+    api: &Api<K>,
+    name: &str,
+    expected: &Precondition,
+    patch: Value,
+) -> Result<K, kube::Error>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    api.patch(name, &PatchParams::default(), &Patch::Merge(expected.guard(patch))).await
+}
+
+/// Merge-patches the status of `name` if the object still is what `expected` says.
+pub async fn patch_status<K>(
+    api: &Api<K>,
+    name: &str,
+    expected: &Precondition,
+    status: impl Serialize,
+) -> Result<K, kube::Error>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let patch = expected.guard(json!({ "status": status }));
+    api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await
+}
+
+// === impl Precondition ===
+
+impl Precondition {
+    /// The version that `meta` describes; none if it never was at a server.
+    pub fn of(meta: &ObjectMeta) -> Option<Self> {
+        Some(Self { uid: meta.uid.clone()?, resource_version: meta.resource_version.clone()? })
+    }
+
+    /// A merge patch that applies to this version only.
+    fn guard(&self, mut patch: Value) -> Value {
+        if !patch.get("metadata").is_some_and(Value::is_object) {
+            patch["metadata"] = json!({});
+        }
+        patch["metadata"]["uid"] = Value::from(self.uid.as_str());
+        patch["metadata"]["resourceVersion"] = Value::from(self.resource_version.as_str());
+        patch
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// What `error` means.
+    pub fn of(error: &kube::Error) -> Self {
+        let kube::Error::Api(status) = error else {
+            return match error {
+                kube::Error::SerdeError(_) | kube::Error::BuildRequest(_) => Self::Refused,
+                _ => Self::Transient,
+            };
+        };
+        match (status.code, status.reason.as_str()) {
+            (409, "AlreadyExists") => Self::AlreadyExists,
+            (409, _) => Self::Conflict,
+            (404, _) => Self::NotFound,
+            (410, _) | (_, "Expired" | "Gone") => Self::Expired,
+            (408 | 429, _) | (_, "Timeout" | "TooManyRequests" | "ServerTimeout") => Self::Transient,
+            (code, _) if code >= 500 => Self::Transient,
+            _ => Self::Refused,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guarded_patch_names_the_version_it_was_decided_on() {
+        let expected = Precondition { uid: "u".to_owned(), resource_version: "7".to_owned() };
+        assert_eq!(
+            expected.guard(json!({"metadata": {"labels": {"a": "b"}}, "spec": {}})),
+            json!({"metadata": {"labels": {"a": "b"}, "uid": "u", "resourceVersion": "7"}, "spec": {}})
+        );
+        assert_eq!(expected.guard(json!({})), json!({"metadata": {"uid": "u", "resourceVersion": "7"}}));
+    }
+
+    #[test]
+    fn answers_are_told_apart_by_what_to_do_next() {
+        let rows = [
+            (404, "NotFound", Failure::NotFound),
+            (409, "AlreadyExists", Failure::AlreadyExists),
+            (409, "Conflict", Failure::Conflict),
+            (410, "Expired", Failure::Expired),
+            (429, "TooManyRequests", Failure::Transient),
+            (500, "InternalError", Failure::Transient),
+            (503, "ServiceUnavailable", Failure::Transient),
+            (504, "Timeout", Failure::Transient),
+            (403, "Forbidden", Failure::Refused),
+            (422, "Invalid", Failure::Refused),
+        ];
+        for (code, reason, expected) in rows {
+            let mut status = kube::core::Status::failure("no", reason);
+            status.code = code;
+            assert_eq!(Failure::of(&kube::Error::Api(status.boxed())), expected, "{code} {reason}");
+        }
+    }
+}
