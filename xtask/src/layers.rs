@@ -45,6 +45,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("services/cli", &["api/*", "infra/kubekit"]),
     ("bin/agent-sandbox", &["api/*", "core/*", "infra/*", "services/*"]),
     ("bin/supervisor", &[]),
+    ("tests/system", &["api/*"]),
     ("xtask", &["api/*", "core/*"]),
 ];
 
