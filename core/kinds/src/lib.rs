@@ -13,13 +13,18 @@
 //! field selectors; `event.rs` the two forms of events; `value.rs` reading JSON.
 
 pub mod custom;
+pub mod event;
 pub mod jsonpath;
 pub mod table;
 
 mod default;
+mod prepare;
+mod select;
 mod value;
 
 pub use custom::Custom;
 pub use default::default;
 pub use jsonpath::JsonPath;
+pub use prepare::{counts_generations, equivalent, grace_period, prepare_create, prepare_update, qos_class};
+pub use select::{check_fields, select_field};
 pub use table::{Body, Kind, Storage, Subresource, by_kind, lookup, table};

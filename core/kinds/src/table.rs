@@ -187,4 +187,30 @@ impl Kind {
         };
         (version != self.api_version()).then_some(version)
     }
+
+    /// Whether an update may leave out `metadata.resourceVersion`. If not, Kubernetes answers 422
+    /// `metadata.resourceVersion: Invalid value: 0: must be specified for an update`.
+    pub fn allows_unconditional_update(&self) -> bool {
+        !matches!(
+            self.body,
+            Body::Custom(_) | Body::CustomResourceDefinition | Body::Lease | Body::RuntimeClass
+        )
+    }
+
+    /// Whether an update of an object that does not exist creates it.
+    pub fn creates_on_update(&self) -> bool {
+        matches!(
+            self.body,
+            Body::ClusterRole
+                | Body::ClusterRoleBinding
+                | Body::Endpoints
+                | Body::Event
+                | Body::Lease
+                | Body::LimitRange
+                | Body::Role
+                | Body::RoleBinding
+                | Body::RuntimeClass
+                | Body::Service
+        )
+    }
 }

@@ -90,8 +90,11 @@ pub(crate) fn set_default_number(value: &mut Value, name: &str, default: i64) {
     }
 }
 
-/// Sets a field. Does nothing if `value` is no object.
+/// Sets a field. Makes null an object; does nothing if `value` is anything else.
 pub(crate) fn set(value: &mut Value, name: &str, new: impl Into<Value>) {
+    if value.is_null() {
+        *value = Value::Object(Map::new());
+    }
     if let Some(map) = value.as_object_mut() {
         map.insert(name.to_owned(), new.into());
     }

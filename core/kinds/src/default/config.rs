@@ -5,9 +5,32 @@ use serde_json::{Map, Value};
 use super::quantity;
 use crate::value::{items_mut, object, set_default, text};
 
-/// A secret.
+/// A secret. `stringData` is only for writing: it ends up in `data`, over what is there.
 pub(super) fn secret(secret: &mut Value) {
     set_default(secret, "type", "Opaque");
+    let Some(Value::Object(texts)) = crate::value::remove(secret, "stringData") else { return };
+    if texts.is_empty() {
+        return;
+    }
+    let data = object(secret, "data");
+    for (key, text) in texts {
+        data.insert(key, Value::from(base64(text.as_str().unwrap_or_default().as_bytes())));
+    }
+}
+
+/// Standard base64 with padding, the JSON form of bytes.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
+        let group = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for place in 0..4_usize {
+            let digit = usize::try_from(group >> (18 - 6 * place) & 63).unwrap_or(0);
+            out.push(if place <= chunk.len() { char::from(DIGITS[digit]) } else { '=' });
+        }
+    }
+    out
 }
 
 /// A namespace carries its name as a label, and is active.

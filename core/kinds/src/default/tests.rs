@@ -104,6 +104,15 @@ fn storage_kinds_get_mode_phase_and_policy() {
 }
 
 #[test]
+fn string_data_becomes_data() {
+    let secret =
+        json!({"data": {"b": "AA=="}, "stringData": {"a": "", "b": "x", "c": "xy", "d": "xyz", "e": "wxyz"}});
+    let want =
+        json!({"type": "Opaque", "data": {"a": "", "b": "eA==", "c": "eHk=", "d": "eHl6", "e": "d3h5eg=="}});
+    assert_eq!(defaulted("", "Secret", secret), want);
+}
+
+#[test]
 fn small_kinds_get_their_defaults() {
     let namespace = defaulted("", "Namespace", json!({"metadata": {"name": "n"}}));
     assert_eq!(namespace["metadata"]["labels"], json!({"kubernetes.io/metadata.name": "n"}));
