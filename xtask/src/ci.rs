@@ -8,6 +8,8 @@ pub(crate) fn run() -> Result<()> {
     step("fmt", &["fmt", "--all", "--check"])?;
     timed("tidy", crate::tidy::run)?;
     timed("layers", crate::layers::run)?;
+    timed("openapi data", crate::openapi::check)?;
+    timed("CRDs", crate::crds::check)?;
     step(
         "clippy",
         &["clippy", "--quiet", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],

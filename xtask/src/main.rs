@@ -6,8 +6,10 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod ci;
+mod crds;
 mod layers;
 mod metadata;
+mod openapi;
 mod tidy;
 
 /// Chores of the Agent Sandbox workspace.
@@ -26,6 +28,10 @@ enum Chore {
     Tidy,
     /// Which crate may import which (ARCHITECTURE.md, "Layers").
     Layers,
+    /// Writes the CustomResourceDefinitions, or checks that they are up to date.
+    Crds(crds::Options),
+    /// Writes the bundled part of Kubernetes' OpenAPI documents, or checks it.
+    Openapi(openapi::Options),
 }
 
 fn main() -> Result<()> {
@@ -33,5 +39,7 @@ fn main() -> Result<()> {
         Chore::Ci => ci::run(),
         Chore::Tidy => tidy::run(),
         Chore::Layers => layers::run(),
+        Chore::Crds(options) => crds::run(&options),
+        Chore::Openapi(options) => openapi::run(&options),
     }
 }
