@@ -19,6 +19,7 @@ pub mod table;
 
 mod default;
 mod prepare;
+mod print;
 mod select;
 mod value;
 
@@ -26,5 +27,6 @@ pub use custom::Custom;
 pub use default::default;
 pub use jsonpath::JsonPath;
 pub use prepare::{counts_generations, equivalent, grace_period, prepare_create, prepare_update, qos_class};
+pub use print::{columns, row};
 pub use select::{check_fields, select_field};
 pub use table::{Body, Kind, Storage, Subresource, by_kind, lookup, table};
