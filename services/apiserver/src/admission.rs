@@ -1,0 +1,131 @@
+//! What a write needs of the rest of the cluster: its namespace, addresses for services, our own CRDs.
+//!
+//! **Invariant:** every check here is repeated by the store as a condition of the same transaction, so nothing can
+//! change between the check and the write.
+
+mod addresses;
+
+use kinds::{Body, Kind};
+use serde_json::Value;
+use store::{Expect, Op, Store};
+use wire::{Cause, Qualified, Status, status::Details};
+
+pub(crate) use self::addresses::Range;
+use crate::{object, route::Target, stored};
+
+/// Cluster-wide facts that admission needs.
+pub(crate) struct Admission {
+    range: Range,
+    /// The CRDs of the kinds this server serves, by name.
+    crds: Vec<Value>,
+}
+
+// === impl Admission ===
+
+impl Admission {
+    pub(crate) fn new(range: Range, crds: Vec<Value>) -> Self {
+        Self { range, crds }
+    }
+
+    /// The CRDs of the kinds served.
+    pub(crate) fn crds(&self) -> &[Value] {
+        &self.crds
+    }
+
+    /// Conditions and companions of a create.
+    pub(crate) fn create(&self, store: &Store, target: &Target, new: &mut Value) -> Result<Vec<Op>, Status> {
+        let mut ops = Vec::new();
+        if target.kind.namespaced {
+            ops.push(open_namespace(store, target, object::name(new))?);
+        }
+        match target.kind.body {
+            Body::Service => ops.extend(self.range.claim(store, new)?),
+            Body::CustomResourceDefinition => self.own_crd(new, &mut Vec::new())?,
+            _ => {}
+        }
+        Ok(ops)
+    }
+
+    /// Conditions and companions of an update.
+    pub(crate) fn update(
+        &self,
+        store: &Store,
+        kind: &Kind,
+        new: &mut Value,
+        old: &Value,
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<Op>, Status> {
+        match kind.body {
+            Body::Service => self.range.change(store, new, old),
+            Body::CustomResourceDefinition => self.own_crd(new, warnings).map(|()| Vec::new()),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Companions of a deletion.
+    pub(crate) fn delete(&self, kind: &Kind, old: &Value) -> Result<Vec<Op>, Status> {
+        match kind.body {
+            Body::Service => Ok(addresses::release(old)),
+            Body::CustomResourceDefinition if self.crd(object::name(old)).is_some() => {
+                Err(Status::forbidden(
+                    kind.resource(),
+                    object::name(old),
+                    "this server is built to serve this kind; its definition cannot be deleted",
+                ))
+            }
+            Body::Namespace if is_lasting(object::name(old)) => Err(Status::forbidden(
+                kind.resource(),
+                object::name(old),
+                "this namespace may not be deleted",
+            )),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Keeps a CRD as this build serves it: an older or newer document of ours may be applied, but changes nothing.
+    fn own_crd(&self, new: &mut Value, warnings: &mut Vec<String>) -> Result<(), Status> {
+        let name = object::name(new).to_owned();
+        let Some(ours) = self.crd(&name) else {
+            let resource = Qualified::new("apiextensions.k8s.io", "customresourcedefinitions");
+            let why = "this server serves the kinds it is built with; other kinds need a Kubernetes cluster";
+            return Err(Status::forbidden(resource, &name, why));
+        };
+        if new["spec"]["versions"] != ours["spec"]["versions"] {
+            warnings
+                .push(format!("{name} is served as this build defines it; the applied schema is not used"));
+        }
+        new["spec"] = ours["spec"].clone();
+        Ok(())
+    }
+
+    fn crd(&self, name: &str) -> Option<&Value> {
+        self.crds.iter().find(|crd| object::name(crd) == name)
+    }
+}
+
+/// Namespaces that Kubernetes never lets go.
+fn is_lasting(name: &str) -> bool {
+    matches!(name, "default" | "kube-system" | "kube-public")
+}
+
+/// Refuses a create in a namespace that is missing or on its way out.
+fn open_namespace(store: &Store, target: &Target, name: &str) -> Result<Op, Status> {
+    let namespace = &target.namespace;
+    let key = stored::namespace_key(namespace);
+    let entry = store.get(&key);
+    let entry = entry.ok_or_else(|| Status::not_found(Qualified::new("", "namespaces"), namespace))?;
+    let value: Value = serde_json::from_slice(&entry.value).map_err(Status::internal)?;
+    if object::is_deleting(&value) || value["status"]["phase"] == "Terminating" {
+        let why =
+            format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let cause = Cause {
+            reason: "NamespaceTerminating".to_owned(),
+            message: format!("namespace {namespace} is being terminated"),
+            field: "metadata.namespace".to_owned(),
+        };
+        let status = Status::forbidden(target.resource(), name, why);
+        let details = status.details.as_deref().cloned().unwrap_or_default();
+        return Err(status.with(Details { causes: vec![cause], ..details }));
+    }
+    Ok(Op::Check { key, expect: Expect::At(entry.revision) })
+}

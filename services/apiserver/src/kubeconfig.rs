@@ -1,0 +1,102 @@
+//! Writes the administrator's kubeconfig.
+
+use std::{
+    io,
+    os::unix::fs::{DirBuilderExt as _, chown},
+    path::Path,
+};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+
+use crate::pki::{Pki, replace_file};
+
+/// The name of the context, the cluster and the user.
+pub const CONTEXT: &str = "agent-sandbox";
+
+/// Writes a kubeconfig at `path` with a context, cluster and user named `agent-sandbox`, readable by its owner only.
+/// Entries of other names in a file that already exists are kept; the current context is set where there is none.
+/// `owner` is the user and group that shall own the file (the invoking user under sudo). Blocks on files.
+///
+/// # Errors
+/// A file that cannot be written, or one that exists and is not a kubeconfig.
+pub fn write(path: &Path, server: &str, pki: &Pki, owner: Option<(u32, u32)>) -> io::Result<()> {
+    let mut config = match std::fs::read_to_string(path) {
+        Ok(text) if !text.trim().is_empty() => parse(&text)?,
+        Ok(_) => skeleton(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => skeleton(),
+        Err(error) => return Err(error),
+    };
+    merge(&mut config, server, pki);
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists()) {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        owner.map_or(Ok(()), |(user, group)| chown(parent, Some(user), Some(group)))?;
+    }
+    let text = serde_saphyr::to_string(&config).map_err(invalid)?;
+    replace_file(path, text.as_bytes(), 0o600)?;
+    owner.map_or(Ok(()), |(user, group)| chown(path, Some(user), Some(group)))
+}
+
+fn parse(text: &str) -> io::Result<Value> {
+    let config: Value = serde_saphyr::from_str(text).map_err(invalid)?;
+    if config.is_object() { Ok(config) } else { Err(invalid("the file is not a kubeconfig")) }
+}
+
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+fn skeleton() -> Value {
+    json!({"apiVersion": "v1", "kind": "Config", "preferences": {}})
+}
+
+fn merge(config: &mut Value, server: &str, pki: &Pki) {
+    let encode = |text: &str| BASE64_STANDARD.encode(text);
+    let admin = pki.admin();
+    let cluster = json!({"server": server, "certificate-authority-data": encode(pki.ca_pem())});
+    let user = json!({"client-certificate-data": encode(&admin.cert), "client-key-data": encode(&admin.key)});
+    put(config, "clusters", json!({"name": CONTEXT, "cluster": cluster}));
+    put(config, "users", json!({"name": CONTEXT, "user": user}));
+    put(config, "contexts", json!({"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT}}));
+    if config["current-context"].as_str().unwrap_or_default().is_empty() {
+        config["current-context"] = CONTEXT.into();
+    }
+}
+
+fn put(config: &mut Value, list: &str, entry: Value) {
+    if !config[list].is_array() {
+        config[list] = json!([]);
+    }
+    if let Some(entries) = config[list].as_array_mut() {
+        entries.retain(|old| old["name"] != CONTEXT);
+        entries.push(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn other_contexts_are_kept_and_the_file_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = jiff::Timestamp::now();
+        let pki = Pki::ensure(&dir.path().join("pki"), [127, 0, 0, 1].into(), now).unwrap();
+        let path = dir.path().join("kube/config");
+        write(&path, "https://127.0.0.1:6443", &pki, None).unwrap();
+        let mut config = parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!(config["current-context"], CONTEXT);
+        config["current-context"] = "other".into();
+        put(&mut config, "users", json!({"name": "other", "user": {}}));
+        std::fs::write(&path, serde_saphyr::to_string(&config).unwrap()).unwrap();
+        write(&path, "https://127.0.0.1:7443", &pki, None).unwrap();
+        let config = parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!(config["current-context"], "other");
+        assert_eq!(config["clusters"][0]["cluster"]["server"], "https://127.0.0.1:7443");
+        assert_eq!(config["users"].as_array().unwrap().len(), 2);
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,173 @@
+//! The HTTPS listener: connections, client certificates, limits, graceful end.
+//!
+//! **Invariant:** a connection that does not speak, reads nothing or never ends its headers costs a bounded amount of
+//! memory and is closed by a deadline; the number of connections is capped.
+
+mod certs;
+mod stall;
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::Request;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use jiff::Timestamp;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{certs::Clients, stall::StallGuard};
+use crate::{
+    body::{self, BoxError},
+    core::Core,
+    identity::Identity,
+    pki::Pki,
+};
+
+const HANDSHAKE: Duration = Duration::from_secs(10);
+const HEADERS: Duration = Duration::from_secs(30);
+/// How long a client may take nothing while we have something to send.
+const STALL: Duration = Duration::from_secs(60);
+/// How long open requests may take to end once shutdown is asked.
+const GRACE: Duration = Duration::from_secs(5);
+const RETRY_ACCEPT: Duration = Duration::from_millis(100);
+const RETRY_RENEW: Duration = Duration::from_secs(3600);
+const MAX_STREAMS: u32 = 250;
+
+/// A bound socket, ready to serve.
+pub(crate) struct Listener {
+    tcp: TcpListener,
+    tls: TlsAcceptor,
+    clients: Arc<Clients>,
+    serving: Arc<certs::Serving>,
+    pki: Arc<Pki>,
+    permits: Arc<Semaphore>,
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Binds and prepares TLS.
+    pub(crate) async fn bind(listen: SocketAddr, pki: Arc<Pki>, connections: usize) -> io::Result<Self> {
+        let now = Timestamp::now();
+        let (first, _) = pki.serving(now).map_err(io::Error::other)?;
+        let serving = Arc::new(certs::Serving::new(first));
+        let clients =
+            Arc::new(Clients::new(pki.ca_der().map_err(io::Error::other)?).map_err(io::Error::other)?);
+        let tls = certs::server_config(clients.clone(), serving.clone()).map_err(io::Error::other)?;
+        let tcp = TcpListener::bind(listen).await?;
+        let permits = Arc::new(Semaphore::new(connections));
+        Ok(Self { tcp, tls: TlsAcceptor::from(Arc::new(tls)), clients, serving, pki, permits })
+    }
+
+    /// The address that was bound.
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// Accepts until `shutdown`, then waits a short while for open requests.
+    pub(crate) async fn serve(self, core: Arc<Core>, shutdown: CancellationToken) {
+        let this = Arc::new(self);
+        let tasks = TaskTracker::new();
+        tasks.spawn({
+            let (this, shutdown) = (this.clone(), shutdown.clone());
+            async move { shutdown.run_until_cancelled(this.renew()).await }
+        });
+        while let Some(accepted) = shutdown.run_until_cancelled(this.accept()).await {
+            let Some((stream, permit)) = accepted else { continue };
+            let (this, core, shutdown) = (this.clone(), core.clone(), shutdown.clone());
+            tasks.spawn(async move {
+                if let Err(error) = this.connection(stream, core, shutdown).await {
+                    tracing::debug!(%error, "connection ended");
+                }
+                drop(permit);
+            });
+        }
+        tasks.close();
+        if time::timeout(GRACE + HANDSHAKE, tasks.wait()).await.is_err() {
+            tracing::warn!(left = tasks.len(), "connections are still open after the grace period");
+        }
+    }
+
+    async fn accept(&self) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+        let permit = self.permits.clone().acquire_owned().await.ok()?;
+        match self.tcp.accept().await {
+            Ok((stream, _)) => Some((stream, permit)),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                time::sleep(RETRY_ACCEPT).await;
+                None
+            }
+        }
+    }
+
+    async fn connection(
+        &self,
+        tcp: TcpStream,
+        core: Arc<Core>,
+        shutdown: CancellationToken,
+    ) -> Result<(), BoxError> {
+        tcp.set_nodelay(true)?;
+        let tls = time::timeout(HANDSHAKE, self.tls.accept(tcp)).await??;
+        let identity = self.clients.identity(tls.get_ref().1.peer_certificates().unwrap_or_default());
+        let io = TokioIo::new(StallGuard::new(tls, STALL));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (core, identity): (Arc<Core>, Option<Identity>) = (core.clone(), identity.clone());
+            async move {
+                let request = request.map(body::boxed);
+                Ok::<_, Infallible>(core.handle(identity, request).await)
+            }
+        });
+        let builder = builder();
+        let connection = builder.serve_connection_with_upgrades(io, service);
+        tokio::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        time::timeout(GRACE, connection).await?
+    }
+
+    /// Replaces the serving certificate before it ends; sleeps in between.
+    async fn renew(&self) {
+        loop {
+            let pki = self.pki.clone();
+            let renewed = tokio::task::spawn_blocking(move || pki.serving(Timestamp::now())).await;
+            let wait = match renewed {
+                Ok(Ok((cert, left))) => {
+                    self.serving.replace(cert);
+                    Duration::from_secs(u64::try_from(left).unwrap_or(0)).max(RETRY_RENEW)
+                }
+                Ok(Err(error)) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot renew the serving certificate"
+                    );
+                    RETRY_RENEW
+                }
+                Err(_) => return,
+            };
+            time::sleep(wait).await;
+        }
+    }
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(64 * 1024);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(Duration::from_secs(60)))
+        .keep_alive_timeout(Duration::from_secs(30))
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(64 * 1024);
+    builder
+}

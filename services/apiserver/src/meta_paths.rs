@@ -1,0 +1,128 @@
+//! Paths that are not resources: discovery, OpenAPI, version, health.
+
+mod discovery;
+mod openapi;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use serde_json::json;
+use wire::{Query, Status};
+
+use crate::{
+    accept::{self, Form},
+    body::{self, Reply},
+    core::Core,
+};
+
+/// What `/version` says; clients decide by it what they may use.
+const MINOR: &str = "36";
+const HEALTH: [&str; 3] = ["/healthz", "/livez", "/readyz"];
+
+/// Whether any authenticated user may read a path, as Kubernetes' discovery roles allow.
+pub(crate) fn is_open_to_all_users(path: &str) -> bool {
+    let first = path.split('/').nth(1).unwrap_or_default();
+    matches!(first, "api" | "apis" | "openapi" | "version" | "healthz" | "livez" | "readyz")
+}
+
+/// Answers a read of a path.
+pub(crate) fn answer(core: &Arc<Core>, parts: &Parts) -> Result<Reply, Status> {
+    let path = parts.uri.path().trim_end_matches('/');
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match segments.as_slice() {
+        [] => Ok(body::json(StatusCode::OK, &json!({"paths": paths()}))),
+        ["version"] => Ok(body::json(StatusCode::OK, &version())),
+        ["healthz" | "livez" | "readyz", ..] => Ok(health(core, path, parts)),
+        ["openapi", "v3", rest @ ..] => Ok(openapi::answer(core, rest, &parts.headers)),
+        ["api"] | ["apis"] => roots(&parts.headers, path == "/api"),
+        ["api", "v1"] => Ok(discovery::resources("", "v1")),
+        ["apis", group] => Ok(discovery::group(group)),
+        ["apis", group, version] => Ok(discovery::resources(group, version)),
+        _ => Ok(body::not_served()),
+    }
+}
+
+fn roots(headers: &HeaderMap, core_group: bool) -> Result<Reply, Status> {
+    match accept::negotiate(headers)?.form {
+        Form::Discovery(version) => {
+            let bytes = discovery::aggregated(version, core_group);
+            let kind = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+            let mut reply = tagged(headers, &hash(&bytes), || bytes);
+            if let Ok(kind) = HeaderValue::from_str(&kind) {
+                reply.headers_mut().insert(header::CONTENT_TYPE, kind);
+            }
+            reply.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+            Ok(reply)
+        }
+        _ if core_group => Ok(body::json(StatusCode::OK, &discovery::core_versions())),
+        _ => Ok(body::json(StatusCode::OK, &discovery::groups())),
+    }
+}
+
+fn version() -> serde_json::Value {
+    json!({
+        "major": "1",
+        "minor": MINOR,
+        "gitVersion": format!("v1.{MINOR}.0+agent-sandbox.{}", env!("CARGO_PKG_VERSION")),
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": "rustc",
+        "platform": format!("linux/{}", if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }),
+    })
+}
+
+fn paths() -> Vec<String> {
+    let fixed = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"];
+    let mut paths: Vec<String> = fixed.map(str::to_owned).into();
+    for kind in kinds::table().iter().filter(|kind| !kind.group.is_empty()) {
+        paths.push(format!("/apis/{}", kind.group));
+        paths.push(format!("/apis/{}/{}", kind.group, kind.version));
+    }
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+/// `ok`, or what has stopped.
+fn health(core: &Core, path: &str, parts: &Parts) -> Reply {
+    if !HEALTH.iter().any(|known| path == *known || path == format!("{known}/ping")) {
+        return body::not_served();
+    }
+    let verbose = Query::parse(parts.uri.query().unwrap_or_default()).flag("verbose");
+    let name = path.trim_start_matches('/');
+    match core.store.failure() {
+        Some(why) => body::text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("[-]store failed: {why}\n{name} check failed\n"),
+        ),
+        None if verbose => {
+            body::text(StatusCode::OK, format!("[+]ping ok\n[+]store ok\n{name} check passed\n"))
+        }
+        None => body::text(StatusCode::OK, "ok"),
+    }
+}
+
+/// A reply that a client may keep: 304 when it has these bytes already.
+fn tagged(headers: &HeaderMap, tag: &str, bytes: impl FnOnce() -> Vec<u8>) -> Reply {
+    let quoted = format!("\"{tag}\"");
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let mut reply = if known == Some(quoted.as_str()) {
+        let mut reply = http::Response::new(body::full(""));
+        *reply.status_mut() = StatusCode::NOT_MODIFIED;
+        reply
+    } else {
+        body::json_bytes(StatusCode::OK, body::full(bytes()))
+    };
+    if let Ok(tag) = HeaderValue::from_str(&quoted) {
+        reply.headers_mut().insert(header::ETAG, tag);
+    }
+    reply
+}
+
+/// A tag of bytes that differs whenever they do.
+fn hash(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    sha2::Sha512::digest(bytes).iter().map(|byte| format!("{byte:02X}")).collect()
+}

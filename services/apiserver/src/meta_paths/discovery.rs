@@ -1,0 +1,152 @@
+//! Discovery: which groups, versions and resources there are, from the kind table.
+
+use http::StatusCode;
+use kinds::{Kind, Subresource};
+use serde_json::{Value, json};
+
+use crate::body::{self, Reply, to_json};
+
+/// `/api`.
+pub(super) fn core_versions() -> Value {
+    json!({"kind": "APIVersions", "versions": ["v1"],
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}]})
+}
+
+/// `/apis`.
+pub(super) fn groups() -> Value {
+    let groups: Vec<Value> = group_names().into_iter().map(|group| group_value(group, false)).collect();
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+}
+
+/// `/apis/<group>`.
+pub(super) fn group(name: &str) -> Reply {
+    if name.is_empty() || !group_names().contains(&name) {
+        return body::not_served();
+    }
+    body::json(StatusCode::OK, &group_value(name, true))
+}
+
+/// `/api/v1` and `/apis/<group>/<version>`.
+pub(super) fn resources(group: &str, version: &str) -> Reply {
+    let kinds: Vec<&Kind> = of(group, version).collect();
+    if kinds.is_empty() {
+        return body::not_served();
+    }
+    let resources: Vec<Value> = kinds.iter().flat_map(|kind| plain(kind)).collect();
+    let list = json!({"kind": "APIResourceList", "apiVersion": "v1",
+        "groupVersion": kinds[0].api_version(), "resources": resources});
+    body::json(StatusCode::OK, &list)
+}
+
+/// `APIGroupDiscoveryList` of the core group or of all others.
+pub(super) fn aggregated(version: &str, core_group: bool) -> Vec<u8> {
+    let names = if core_group { vec![""] } else { group_names() };
+    let items: Vec<Value> = names
+        .into_iter()
+        .map(|group| {
+            let version = |version: &str| {
+                let resources: Vec<Value> = of(group, version).map(detailed).collect();
+                json!({"version": version, "resources": resources, "freshness": "Current"})
+            };
+            let versions: Vec<Value> = versions(group).into_iter().map(version).collect();
+            let mut meta = json!({"creationTimestamp": null});
+            if !group.is_empty() {
+                meta["name"] = group.into();
+            }
+            json!({"metadata": meta, "versions": versions})
+        })
+        .collect();
+    to_json(&json!({"kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"),
+        "metadata": {}, "items": items}))
+}
+
+fn of<'a>(group: &'a str, version: &'a str) -> impl Iterator<Item = &'static Kind> + 'a {
+    kinds::table().iter().filter(move |kind| kind.group == group && kind.version == version)
+}
+
+/// The named groups, in the order of the table.
+fn group_names() -> Vec<&'static str> {
+    unique(kinds::table().iter().map(|kind| &*kind.group).filter(|group| !group.is_empty()))
+}
+
+/// The versions of a group, preferred first.
+fn versions(group: &str) -> Vec<&'static str> {
+    unique(kinds::table().iter().filter(|kind| kind.group == group).map(|kind| &*kind.version))
+}
+
+fn unique(names: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
+    let mut seen = Vec::new();
+    for name in names {
+        if !seen.contains(&name) {
+            seen.push(name);
+        }
+    }
+    seen
+}
+
+fn group_value(name: &str, typed: bool) -> Value {
+    let versions: Vec<Value> = versions(name)
+        .into_iter()
+        .map(|version| json!({"groupVersion": format!("{name}/{version}"), "version": version}))
+        .collect();
+    let mut group = json!({"name": name, "preferredVersion": versions[0], "versions": versions});
+    if typed {
+        group["kind"] = "APIGroup".into();
+        group["apiVersion"] = "v1".into();
+    }
+    group
+}
+
+/// A kind and its subresources as entries of an `APIResourceList`.
+fn plain(kind: &Kind) -> Vec<Value> {
+    let mut main = json!({"name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced,
+        "kind": kind.kind, "verbs": kind.verbs});
+    if !kind.short_names.is_empty() {
+        main["shortNames"] = json!(kind.short_names);
+    }
+    if !kind.categories.is_empty() {
+        main["categories"] = json!(kind.categories);
+    }
+    let mut entries = vec![main];
+    for sub in &kind.subresources {
+        let (group, version, name) = payload(kind, sub);
+        let mut entry = json!({"name": format!("{}/{}", kind.plural, sub.name), "singularName": "",
+            "namespaced": kind.namespaced, "kind": name, "verbs": sub.verbs});
+        if sub.payload.is_some() {
+            entry["group"] = group.into();
+            entry["version"] = version.into();
+        }
+        entries.push(entry);
+    }
+    entries
+}
+
+/// A kind as an entry of an `APIGroupDiscoveryList`.
+fn detailed(kind: &'static Kind) -> Value {
+    let response = |(group, version, kind): (&str, &str, &str)| json!({"group": group, "version": version, "kind": kind});
+    let subresources: Vec<Value> = kind
+        .subresources
+        .iter()
+        .map(|sub| json!({"subresource": sub.name, "responseKind": response(payload(kind, sub)), "verbs": sub.verbs}))
+        .collect();
+    let mut entry = json!({
+        "resource": kind.plural,
+        "responseKind": response((&kind.group, &kind.version, &kind.kind)),
+        "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": kind.singular,
+        "verbs": kind.verbs,
+    });
+    for (field, names) in [("shortNames", &kind.short_names), ("categories", &kind.categories)] {
+        if !names.is_empty() {
+            entry[field] = json!(names);
+        }
+    }
+    if !subresources.is_empty() {
+        entry["subresources"] = subresources.into();
+    }
+    entry
+}
+
+fn payload<'a>(kind: &'a Kind, sub: &Subresource) -> (&'a str, &'a str, &'a str) {
+    sub.payload.unwrap_or((&kind.group, &kind.version, &kind.kind))
+}

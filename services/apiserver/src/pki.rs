@@ -1,0 +1,166 @@
+//! Our own certificate authority, the serving certificate and the administrator's.
+//!
+//! **Invariant:** private keys never leave their 0600 files except into a kubeconfig and the TLS listener. A certificate
+//! that is near its end, names the wrong hosts or was signed by another authority is replaced, never served.
+
+mod files;
+mod leaf;
+
+use std::{net::IpAddr, path::Path, sync::Arc};
+
+use jiff::{Timestamp, ToSpan as _};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::{
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    sign::CertifiedKey,
+};
+
+pub(crate) use self::files::replace as replace_file;
+use self::leaf::{Leaf, Purpose};
+
+const DAY: i64 = 24 * 3600;
+const CA_DAYS: i64 = 10 * 365;
+
+/// Why certificates could not be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PkiError {
+    /// A file could not be read or written.
+    #[error("certificate file {path}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A certificate or key could not be made or read.
+    #[error("certificate {what}: {reason}")]
+    Bad {
+        /// Which.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A certificate with its key, both as PEM.
+#[derive(Clone)]
+pub struct KeyedCert {
+    /// The certificate.
+    pub cert: String,
+    /// The private key. A secret.
+    pub key: String,
+}
+
+/// The authority and what it has signed, kept in one folder.
+pub struct Pki {
+    ca: KeyedCert,
+    admin: KeyedCert,
+    issuer: Issuer<'static, KeyPair>,
+    dir: files::Folder,
+    hosts: Vec<String>,
+}
+
+// === impl PkiError ===
+
+impl PkiError {
+    fn bad(what: &str, reason: impl ToString) -> Self {
+        Self::Bad { what: what.to_owned(), reason: reason.to_string() }
+    }
+}
+
+// === impl Pki ===
+
+impl Pki {
+    /// Reads the folder, making or renewing whatever is missing or near its end. `listen` is added to the names of
+    /// the serving certificate (`localhost`, `127.0.0.1`, `::1`). Blocks on files.
+    ///
+    /// # Errors
+    /// A file that cannot be read or written, or that does not hold what it should.
+    pub fn ensure(dir: &Path, listen: IpAddr, now: Timestamp) -> Result<Self, PkiError> {
+        let dir = files::Folder::open(dir)?;
+        let ca = match dir.read("ca")? {
+            Some(ca) if leaf::seconds_left("ca", &ca.cert, now)? > leaf::ADMIN.renew_before => ca,
+            _ => dir.write("ca", new_authority(now)?)?,
+        };
+        let key = KeyPair::from_pem(&ca.key).map_err(|error| PkiError::bad("ca", error))?;
+        let issuer = Issuer::from_ca_cert_pem(&ca.cert, key).map_err(|error| PkiError::bad("ca", error))?;
+        let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+        let listen = listen.to_string();
+        if !hosts.contains(&listen) {
+            hosts.push(listen);
+        }
+        let empty = KeyedCert { cert: String::new(), key: String::new() };
+        let mut pki = Self { ca, admin: empty, issuer, dir, hosts };
+        pki.admin = pki.leaf("admin", &leaf::ADMIN, now)?;
+        Ok(pki)
+    }
+
+    /// The authority's certificate as PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca.cert
+    }
+
+    /// The administrator's certificate and key.
+    pub fn admin(&self) -> &KeyedCert {
+        &self.admin
+    }
+
+    /// The authority's certificate for verifying clients.
+    pub(crate) fn ca_der(&self) -> Result<CertificateDer<'static>, PkiError> {
+        CertificateDer::from_pem_slice(self.ca.cert.as_bytes()).map_err(|error| PkiError::bad("ca", error))
+    }
+
+    /// The serving certificate and how many seconds it may still be served, renewed if needed. Blocks on files.
+    pub(crate) fn serving(&self, now: Timestamp) -> Result<(Arc<CertifiedKey>, i64), PkiError> {
+        let pair = self.leaf("apiserver", &leaf::SERVING, now)?;
+        let bad = |error: &dyn std::fmt::Display| PkiError::bad("apiserver", error);
+        let cert = CertificateDer::from_pem_slice(pair.cert.as_bytes()).map_err(|error| bad(&error))?;
+        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).map_err(|error| bad(&error))?;
+        let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(|error| bad(&error))?;
+        let left = leaf::seconds_left("apiserver", &pair.cert, now)? - leaf::SERVING.renew_before;
+        Ok((Arc::new(CertifiedKey::new(vec![cert], key)), left))
+    }
+
+    fn leaf(&self, name: &str, purpose: &Purpose, now: Timestamp) -> Result<KeyedCert, PkiError> {
+        let leaf = Leaf { name, purpose, hosts: &self.hosts };
+        match self.dir.read(name)? {
+            Some(pair) if leaf.still_good(&pair, &self.ca.cert, now)? => Ok(pair),
+            _ => self.dir.write(name, leaf.sign(&self.issuer, now)?),
+        }
+    }
+}
+
+impl std::fmt::Debug for Pki {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Pki").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for KeyedCert {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("KeyedCert")
+    }
+}
+
+fn new_authority(now: Timestamp) -> Result<KeyedCert, PkiError> {
+    let bad = |error: rcgen::Error| PkiError::bad("ca", error);
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "agent-sandbox-ca");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+    leaf::set_lifetime(&mut params, now, CA_DAYS);
+    let key = KeyPair::generate().map_err(bad)?;
+    let cert = params.self_signed(&key).map_err(bad)?;
+    Ok(KeyedCert { cert: cert.pem(), key: key.serialize_pem() })
+}
+
+/// `now` moved by whole days.
+fn shifted(now: Timestamp, days: i64) -> Timestamp {
+    now.checked_add((days * DAY).seconds()).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+
+fn listen() -> IpAddr {
+    IpAddr::from([127, 0, 0, 7])
+}
+
+#[test]
+fn keys_are_private_and_certificates_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Timestamp::now();
+    let first = Pki::ensure(dir.path(), listen(), now).unwrap();
+    first.serving(now).unwrap();
+    for name in ["ca.key", "admin.key", "apiserver.key"] {
+        let mode = std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    let second = Pki::ensure(dir.path(), listen(), now).unwrap();
+    assert_eq!(first.ca_pem(), second.ca_pem());
+    assert_eq!(first.admin().cert, second.admin().cert);
+}
+
+#[test]
+fn certificates_near_their_end_are_renewed_under_the_same_authority() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Timestamp::now();
+    let first = Pki::ensure(dir.path(), listen(), now).unwrap();
+    let (cert, left) = first.serving(now).unwrap();
+    assert!(left > 300 * DAY);
+    let later = shifted(now, 400);
+    let second = Pki::ensure(dir.path(), listen(), later).unwrap();
+    assert_eq!(first.ca_pem(), second.ca_pem());
+    assert_ne!(first.admin().cert, second.admin().cert);
+    assert_ne!(cert.cert, second.serving(later).unwrap().0.cert);
+}
+
+#[test]
+fn a_new_listen_address_is_added_to_the_serving_certificate() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Timestamp::now();
+    let first = Pki::ensure(dir.path(), listen(), now).unwrap().serving(now).unwrap().0;
+    let other = IpAddr::from([127, 0, 0, 8]);
+    let second = Pki::ensure(dir.path(), other, now).unwrap().serving(now).unwrap().0;
+    assert_ne!(first.cert, second.cert);
+}
+
+#[test]
+fn a_lost_authority_replaces_everything_it_signed() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Timestamp::now();
+    let first = Pki::ensure(dir.path(), listen(), now).unwrap();
+    std::fs::remove_file(dir.path().join("ca.key")).unwrap();
+    let second = Pki::ensure(dir.path(), listen(), now).unwrap();
+    assert_ne!(first.ca_pem(), second.ca_pem());
+    assert_ne!(first.admin().cert, second.admin().cert);
+}

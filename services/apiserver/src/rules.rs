@@ -1,0 +1,137 @@
+//! What an object must be before it is stored: schema first, then Kubernetes' rules for its kind.
+//!
+//! ```text
+//! decode -> unknown fields dropped (told, refused) -> types -> defaults -> prepare -> validate -> CEL
+//! ```
+
+use std::{collections::HashMap, sync::Arc};
+
+use kinds::Kind;
+use schema::{Document, Schema};
+use serde_json::Value;
+use wire::{FieldError, FieldValidation, Status};
+
+use crate::{body::BoxError, object};
+
+/// The schemas of all kinds.
+pub(crate) struct Rules {
+    schemas: HashMap<(&'static str, &'static str, &'static str), Arc<Schema>>,
+    any: Schema,
+}
+
+/// What strict decoding found wrong, to be told or refused.
+pub(crate) type Problems = Vec<String>;
+
+// === impl Rules ===
+
+impl Rules {
+    /// Collects the schemas of the kinds served: Kubernetes' own, and those of the CRDs.
+    pub(crate) fn new(crds: &[Value]) -> Result<Self, BoxError> {
+        let mut schemas = HashMap::new();
+        for kind in kinds::table() {
+            let found = match kind.custom() {
+                Some(_) => Some(compiled(kind, crds)?),
+                None => Document::bundled().schema(&kind.group, &kind.version, &kind.kind),
+            };
+            if let Some(schema) = found {
+                schemas.insert((&*kind.group, &*kind.version, &*kind.kind), schema);
+            }
+        }
+        Ok(Self { schemas, any: Schema::any() })
+    }
+
+    /// The schema of a kind.
+    pub(crate) fn schema(&self, kind: &'static Kind) -> &Schema {
+        self.schemas.get(&(&*kind.group, &*kind.version, &*kind.kind)).map_or(&self.any, AsRef::as_ref)
+    }
+
+    /// Drops what the kind does not know from what a client sent, and names it.
+    ///
+    /// # Errors
+    /// 400 when a value of a built-in kind has a type that its field cannot take.
+    pub(crate) fn trim(&self, kind: &'static Kind, value: &mut Value) -> Result<Problems, Status> {
+        let schema = self.schema(kind);
+        let unknown = schema::prune(schema, value);
+        if kind.custom().is_none() {
+            if let Some(error) = schema::check_types(schema, value).first() {
+                return Err(Status::undecodable(&kind.kind, &kind.version, error));
+            }
+            drop_nulls(value);
+        }
+        Ok(unknown.iter().map(|path| format!("unknown field {}", wire::quote(path))).collect())
+    }
+
+    /// Sets what is absent and has a default.
+    pub(crate) fn fill(&self, kind: &'static Kind, value: &mut Value) {
+        schema::default(self.schema(kind), value);
+        kinds::default(kind, value);
+    }
+
+    /// Refuses what may not be stored.
+    pub(crate) fn validate(
+        &self,
+        kind: &'static Kind,
+        subresource: &str,
+        new: &Value,
+        old: Option<&Value>,
+    ) -> Result<(), Status> {
+        let mut errors = Vec::new();
+        if kind.custom().is_some() {
+            errors.extend(schema::validate(self.schema(kind), new, old));
+        }
+        errors.extend(match old {
+            Some(old) => crate::shim::kinds2::validate_update(kind, subresource_name(subresource), new, old),
+            None => crate::shim::kinds2::validate_create(kind, new),
+        });
+        refuse(kind, object::name(new), &errors)
+    }
+}
+
+/// 422 when there are errors.
+pub(crate) fn refuse(kind: &Kind, name: &str, errors: &[FieldError]) -> Result<(), Status> {
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(kind.qualified_kind(), name, errors)) }
+}
+
+/// A subresource as crate `kinds` wants it.
+pub(crate) fn subresource_name(subresource: &str) -> Option<&str> {
+    Some(subresource).filter(|subresource| !subresource.is_empty())
+}
+
+/// What becomes of the problems that strict decoding found.
+pub(crate) fn judge(
+    kind: &Kind,
+    validation: FieldValidation,
+    problems: Problems,
+    warnings: &mut Vec<String>,
+) -> Result<(), Status> {
+    match validation {
+        _ if problems.is_empty() => {}
+        FieldValidation::Ignore => {}
+        FieldValidation::Warn => warnings.extend(problems),
+        FieldValidation::Strict => return Err(Status::strict_decoding(&kind.kind, &kind.version, &problems)),
+    }
+    Ok(())
+}
+
+/// The schema of a custom kind, from the CRD that defines it.
+fn compiled(kind: &Kind, crds: &[Value]) -> Result<Arc<Schema>, BoxError> {
+    let ours =
+        |crd: &&Value| crd["spec"]["group"] == *kind.group && crd["spec"]["names"]["kind"] == *kind.kind;
+    let crd = crds.iter().find(ours).ok_or_else(|| format!("no CRD for {}", kind.qualified_kind()))?;
+    let versions = crd["spec"]["versions"].as_array().into_iter().flatten();
+    let version = versions.into_iter().find(|version| version["name"] == *kind.version);
+    let version = version.ok_or_else(|| format!("CRD {} lacks {}", kind.qualified_kind(), kind.version))?;
+    Ok(Schema::compile(&version["schema"]["openAPIV3Schema"])?)
+}
+
+/// Drops nulls, which the types of built-in kinds read as absent.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}

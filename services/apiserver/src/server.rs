@@ -1,0 +1,220 @@
+//! The server: configured, built, run; and its in-process client.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use http::{HeaderValue, Request, Response, header};
+use hyper::{body::Incoming, service::service_fn, upgrade};
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use store::Store;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::service_fn as tower_service;
+
+use crate::{
+    admission::{Admission, Range},
+    body::{self, BoxError, ReplyBody, RequestBody},
+    core::Core,
+    identity::Identity,
+    kubelet::{KubeletConnector, NoKubelet},
+    listen::Listener,
+    pki::{Pki, PkiError},
+    rules::Rules,
+    seed,
+};
+
+/// Bytes in flight on the pipe that carries an upgraded in-process request.
+const PIPE: usize = 64 * 1024;
+
+/// How the server is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen for HTTPS. Port 0 picks a free one. Default `127.0.0.1:6443`.
+    pub listen: SocketAddr,
+    /// The folder of certificates and keys. Default `pki`.
+    pub pki_dir: PathBuf,
+    /// The way to nodes' exec, attach, log, port-forward and proxy endpoints. Default: none can be reached.
+    pub kubelet: Arc<dyn KubeletConnector>,
+    /// The most connections at a time; more wait to be accepted. Default 4096.
+    pub max_connections: usize,
+    /// Network and prefix length of services' cluster addresses. Default `10.96.0.0/20`.
+    pub service_network: (Ipv4Addr, u8),
+    /// The namespace of in-process clients that name none. Default `default`.
+    pub default_namespace: String,
+}
+
+/// Why a server could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Certificates could not be had.
+    #[error("certificates")]
+    Pki(#[from] PkiError),
+    /// The address could not be listened on.
+    #[error("listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The store refused the first objects.
+    #[error("first objects")]
+    Seed(#[source] store::CommitError),
+    /// The CRDs that are built in could not be compiled.
+    #[error("built-in CRDs")]
+    Crds(#[source] BoxError),
+}
+
+/// The API server.
+pub struct Server {
+    core: Arc<Core>,
+    listener: Listener,
+    pki: Arc<Pki>,
+    address: SocketAddr,
+    default_namespace: String,
+}
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 6443)),
+            pki_dir: PathBuf::from("pki"),
+            kubelet: Arc::new(NoKubelet),
+            max_connections: 4096,
+            service_network: (Ipv4Addr::new(10, 96, 0, 0), 20),
+            default_namespace: "default".to_owned(),
+        }
+    }
+}
+
+// === impl Server ===
+
+impl Server {
+    /// Makes or renews certificates, writes the first objects, binds the socket. Serves nothing on it before `run`;
+    /// in-process clients work at once.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub async fn build(config: Config, store: Store) -> Result<Self, BuildError> {
+        let now = Timestamp::now();
+        let ip = config.listen.ip();
+        let pki_dir = config.pki_dir.clone();
+        let made = tokio::task::spawn_blocking(move || Pki::ensure(&pki_dir, ip, now)).await;
+        let pki = Arc::new(made.map_err(|error| BuildError::Crds(error.into()))??);
+        let crds = seed::crds().map_err(BuildError::Crds)?;
+        seed::plant(&store, &crds, now).await.map_err(BuildError::Seed)?;
+        let rules = Rules::new(&crds).map_err(BuildError::Crds)?;
+        let (network, prefix) = config.service_network;
+        let listen_error = |source| BuildError::Listen { address: config.listen, source };
+        let bound = Listener::bind(config.listen, pki.clone(), config.max_connections).await;
+        let listener = bound.map_err(listen_error)?;
+        let address = listener.address().map_err(listen_error)?;
+        let core = Arc::new(Core {
+            store,
+            rules,
+            admission: Admission::new(Range::new(network, prefix), crds),
+            kubelet: config.kubelet,
+            tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+        });
+        Ok(Self { core, listener, pki, address, default_namespace: config.default_namespace })
+    }
+
+    /// The address that HTTPS is served on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL that clients use.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// The certificates.
+    pub fn pki(&self) -> &Arc<Pki> {
+        &self.pki
+    }
+
+    /// A client in this process, acting as `identity`, with no socket in between. Needs a running tokio runtime.
+    pub fn client(&self, identity: Identity) -> kube::Client {
+        let core = self.core.clone();
+        let service = tower_service(move |request: Request<kube::client::Body>| {
+            let (core, identity) = (core.clone(), identity.clone());
+            async move { Ok::<_, BoxError>(in_process(core, identity, request).await?) }
+        });
+        kube::Client::new(service, self.default_namespace.as_str())
+    }
+
+    /// Serves HTTPS until `shutdown`, then ends watches and streams, and waits a few seconds for open requests.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let core = self.core.clone();
+        let ending = core.shutdown.clone();
+        let stop = async {
+            shutdown.cancelled().await;
+            ending.cancel();
+        };
+        tokio::join!(self.listener.serve(core.clone(), shutdown.clone()), stop);
+        core.tasks.close();
+        core.tasks.wait().await;
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Answers a request of this process. Only an upgrade (exec, attach, port-forward) goes over a pipe, because it needs a
+/// connection to take over.
+async fn in_process(
+    core: Arc<Core>,
+    identity: Identity,
+    request: Request<kube::client::Body>,
+) -> Result<Response<ReplyBody>, BoxError> {
+    let mut request = request.map(body::boxed);
+    if !request.headers().contains_key(header::UPGRADE) {
+        return Ok(core.handle(Some(identity), request).await);
+    }
+    request.headers_mut().insert(header::HOST, HeaderValue::from_static("in-process"));
+    *request.uri_mut() = request.uri().path_and_query().map_or("/", |path| path.as_str()).parse()?;
+    over_pipe(core, identity, request).await
+}
+
+async fn over_pipe(
+    core: Arc<Core>,
+    identity: Identity,
+    request: Request<RequestBody>,
+) -> Result<Response<ReplyBody>, BoxError> {
+    let (near, far) = tokio::io::duplex(PIPE);
+    let tasks = core.tasks.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (core, identity) = (core.clone(), identity.clone());
+        async move {
+            let request = request.map(body::boxed);
+            Ok::<_, Infallible>(core.handle(Some(identity), request).await)
+        }
+    });
+    let server = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(far), service);
+    tasks.spawn(async move { drop(server.with_upgrades().await) });
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near)).await?;
+    tasks.spawn(async move { drop(connection.with_upgrades().await) });
+    let mut reply = sender.send_request(request).await?;
+    let upgraded = upgrade::on(&mut reply);
+    let switching = reply.status() == http::StatusCode::SWITCHING_PROTOCOLS;
+    let mut reply = reply.map(body::boxed);
+    if switching {
+        reply.extensions_mut().insert(upgraded);
+        *reply.body_mut() = body::full("");
+    }
+    Ok(reply)
+}

@@ -1,0 +1,149 @@
+//! The verbs: one code path each, for every kind.
+
+mod create;
+mod delete;
+mod draft;
+mod get;
+mod list;
+mod modify;
+mod page;
+mod patch;
+mod subresource;
+mod watch;
+
+use std::sync::Arc;
+
+use http::{HeaderValue, header, request::Parts};
+use jiff::Timestamp;
+use kinds::Kind;
+use wire::{Query, Status};
+
+use crate::{
+    accept::Accept,
+    body::{Reply, RequestBody},
+    core::Core,
+    identity::Identity,
+    input,
+    route::Target,
+    stored, stream,
+    view::View,
+};
+
+/// A request for a resource, understood and allowed.
+pub(crate) struct Call<'a> {
+    pub(crate) core: &'a Arc<Core>,
+    pub(crate) target: Target,
+    pub(crate) query: Query,
+    pub(crate) accept: Accept,
+    pub(crate) now: Timestamp,
+    /// The field manager when the request names none.
+    agent: String,
+    /// Texts for `Warning` headers.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Whether the answer is a byte stream of the node and not an object.
+pub(crate) fn is_stream(target: &Target) -> bool {
+    matches!(target.subresource.as_str(), "log" | "exec" | "attach" | "portforward" | "proxy")
+}
+
+/// Runs a verb.
+pub(crate) async fn dispatch(
+    mut call: Call<'_>,
+    verb: &'static str,
+    parts: Parts,
+    body: RequestBody,
+) -> Result<Reply, Status> {
+    call.warnings.extend(call.kind().deprecation.iter().map(ToString::to_string));
+    let verbs = match call.target.subresource.as_str() {
+        "" => call.kind().verbs,
+        subresource => match call.kind().subresource(subresource) {
+            Some(subresource) => subresource.verbs,
+            None => return Ok(crate::body::not_served()),
+        },
+    };
+    if !call.target.subresource.is_empty() {
+        if is_stream(&call.target) {
+            return Box::pin(stream::open(call, parts, body)).await;
+        }
+    }
+    let answer = match (verb, call.target.subresource.as_str()) {
+        _ if !verbs.contains(&verb) => Err(Status::method_not_allowed()),
+        ("watch", "") => watch::watch(&call),
+        ("list", "") => list::list(&call),
+        ("get", "" | "status") => get::get(&call),
+        (_, "" | "status" | "finalize") => {
+            let body = input::read(body).await?;
+            Box::pin(write(&mut call, verb, &parts, &body)).await
+        }
+        _ => {
+            let body = input::read(body).await?;
+            Box::pin(subresource::dispatch(&mut call, verb, &parts, &body)).await
+        }
+    };
+    answer.map(|reply| with_warnings(reply, &call.warnings))
+}
+
+async fn write(call: &mut Call<'_>, verb: &str, parts: &Parts, body: &[u8]) -> Result<Reply, Status> {
+    match verb {
+        "create" => create::create(call, parts, body).await,
+        "update" => modify::update(call, parts, body).await,
+        "patch" => patch::patch(call, parts, body).await,
+        "delete" => delete::delete(call, parts, body).await,
+        "deletecollection" => delete::collection(call, parts, body).await,
+        _ => Err(Status::method_not_allowed()),
+    }
+}
+
+fn with_warnings(mut reply: Reply, warnings: &[String]) -> Reply {
+    for warning in warnings {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            reply.headers_mut().append(header::WARNING, value);
+        }
+    }
+    reply
+}
+
+// === impl Call ===
+
+impl<'a> Call<'a> {
+    /// Gathers what verbs need from a request.
+    pub(crate) fn new(
+        core: &'a Arc<Core>,
+        identity: &Identity,
+        target: Target,
+        query: Query,
+        accept: Accept,
+        parts: &Parts,
+    ) -> Self {
+        let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+        let agent = agent.map_or_else(|| identity.agent().to_owned(), wire::options::default_manager);
+        Self { core, target, query, accept, now: Timestamp::now(), agent, warnings: Vec::new() }
+    }
+
+    /// The kind, in the version asked for.
+    pub(crate) fn kind(&self) -> &'static Kind {
+        self.target.kind
+    }
+
+    /// The store's key of the object.
+    pub(crate) fn key(&self) -> String {
+        stored::key(self.kind(), &self.target.namespace, &self.target.name)
+    }
+
+    /// How the answer is shown.
+    pub(crate) fn view(&self) -> Result<View, Status> {
+        View::new(self.kind(), self.accept, &self.query)
+    }
+
+    /// 404 for the object.
+    pub(crate) fn not_found(&self) -> Status {
+        Status::not_found(self.target.resource(), &self.target.name)
+    }
+
+    /// The field manager: the one the request names, or the client's own name.
+    pub(crate) fn manager_name(&self, asked: &str) -> String {
+        if asked.is_empty() { self.agent.clone() } else { asked.to_owned() }
+    }
+}

@@ -1,0 +1,94 @@
+//! Create.
+
+use bytes::Bytes;
+use http::{StatusCode, request::Parts};
+use serde_json::Value;
+use store::Expect;
+use wire::{CreateOptions, FieldError, Status};
+
+use super::{
+    Call,
+    draft::{self, Change, Committed},
+};
+use crate::{body::Reply, object, ownership::Writer, random, rules};
+
+/// Creates the object in the body.
+pub(super) async fn create(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> Result<Reply, Status> {
+    let homeless = call.kind().namespaced && call.target.namespace.is_empty();
+    if homeless || !call.target.name.is_empty() {
+        return Err(Status::method_not_allowed());
+    }
+    let options = CreateOptions::from_query(&call.query)?;
+    let value = draft::read(call, parts, body, options.field_validation)?;
+    let writer = draft::writer(call, &options.field_manager);
+    let bytes = insert(call, value, options.dry_run, Some(&writer)).await?;
+    call.view()?.reply(StatusCode::CREATED, &bytes)
+}
+
+/// Stores a new object. Without a `writer` its managed fields are already right.
+pub(super) async fn insert(
+    call: &Call<'_>,
+    mut value: Value,
+    dry_run: bool,
+    writer: Option<&Writer>,
+) -> Result<Bytes, Status> {
+    if !object::text(&value, "resourceVersion").is_empty() {
+        let why = "resourceVersion should not be set on objects to be created";
+        return Err(Status::failure(500, wire::Reason::InternalError, why));
+    }
+    stamp(call, &mut value, writer.is_some());
+    kinds::prepare_create(call.kind(), &mut value);
+    let generated = object::name(&value).is_empty();
+    for _ in 0..draft::ATTEMPTS {
+        let mut value = value.clone();
+        let name = name(call, &mut value)?;
+        let companions = call.core.admission.create(&call.core.store, &call.target, &mut value)?;
+        call.core.rules.validate(call.kind(), "", &value, None)?;
+        if let Some(writer) = writer {
+            writer.track(call.core, call.kind(), None, &mut value);
+        }
+        let key = crate::stored::key(call.kind(), &call.target.namespace, &name);
+        let taken = || Status::already_exists(call.target.resource(), &name);
+        if dry_run {
+            return if call.core.store.get(&key).is_some() {
+                Err(taken())
+            } else {
+                draft::unstored(call, value)
+            };
+        }
+        match draft::commit(call, &key, Change::Put(Expect::Absent), value, companions).await? {
+            Committed::Stored(bytes) => return Ok(bytes),
+            Committed::Lost(lost) if lost == key && !generated => return Err(taken()),
+            Committed::Lost(_) => {}
+        }
+    }
+    Err(Status::generate_name_conflict(call.target.resource(), object::text(&value, "generateName")))
+}
+
+/// What the server itself says of a new object.
+fn stamp(call: &Call<'_>, value: &mut Value, forget_managers: bool) {
+    for field in
+        ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"]
+    {
+        object::set(value, field, None);
+    }
+    if forget_managers {
+        object::set(value, "managedFields", None);
+    }
+    object::set(value, "uid", Value::from(random::uid()));
+    object::set(value, "creationTimestamp", object::time(call.now));
+}
+
+/// The object's name, generated where it has only a prefix.
+fn name(call: &Call<'_>, value: &mut Value) -> Result<String, Status> {
+    if object::name(value).is_empty() {
+        let prefix = object::text(value, "generateName");
+        if prefix.is_empty() {
+            let error = FieldError::required("metadata.name", "name or generateName is required");
+            rules::refuse(call.kind(), "", &[error])?;
+        }
+        let name = random::name(prefix);
+        object::set(value, "name", Value::from(name));
+    }
+    Ok(object::name(value).to_owned())
+}

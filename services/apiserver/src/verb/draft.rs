@@ -1,0 +1,150 @@
+//! What all writes share: reading the body, judging it, committing it.
+
+use bytes::Bytes;
+use http::request::Parts;
+use serde_json::Value;
+use store::{CommitError, Expect, Op, Txn};
+use wire::{FieldValidation, Status};
+
+use super::Call;
+use crate::{
+    body::to_json,
+    input::{self, Language},
+    object,
+    ownership::Writer,
+    rules, stored, versions,
+};
+
+/// How often a write without a stated revision is tried again when others write at the same time.
+pub(super) const ATTEMPTS: usize = 32;
+
+/// What became of a transaction.
+pub(super) enum Committed {
+    /// Done; the object as stored.
+    Stored(Bytes),
+    /// Somebody else wrote this key first.
+    Lost(String),
+}
+
+/// What a write does to the object's key.
+pub(super) enum Change {
+    /// It gets this value.
+    Put(Expect),
+    /// It goes; the value is its last state.
+    Remove(Expect),
+}
+
+/// Reads the object in a body: right kind, unknown fields dropped and judged, defaults set.
+pub(super) fn read(
+    call: &mut Call<'_>,
+    parts: &Parts,
+    body: &[u8],
+    validation: FieldValidation,
+) -> Result<Value, Status> {
+    let language = input::language(&parts.headers)?;
+    let mut value = decode(call, body, language)?;
+    let mut problems = repeated(body, language, validation);
+    identify(call, &mut value)?;
+    problems.extend(call.core.rules.trim(call.kind(), &mut value)?);
+    rules::judge(call.kind(), validation, problems, &mut call.warnings)?;
+    call.core.rules.fill(call.kind(), &mut value);
+    Ok(value)
+}
+
+/// Parses a body that must hold an object.
+pub(super) fn decode(call: &Call<'_>, body: &[u8], language: Language) -> Result<Value, Status> {
+    let kind = call.kind();
+    let value =
+        input::parse(body, language).map_err(|why| Status::undecodable(&kind.kind, &kind.version, why))?;
+    if value.is_object() {
+        return Ok(value);
+    }
+    let why = format!("json: cannot unmarshal the body into Go value of type {}.{}", kind.version, kind.kind);
+    Err(Status::undecodable(&kind.kind, &kind.version, why))
+}
+
+/// Fields that a JSON body gives twice.
+fn repeated(body: &[u8], language: Language, validation: FieldValidation) -> Vec<String> {
+    if language == Language::Yaml || validation == FieldValidation::Ignore {
+        return Vec::new();
+    }
+    let paths = schema::duplicates(body);
+    paths.iter().map(|path| format!("duplicate field {}", wire::quote(path))).collect()
+}
+
+/// Checks that a body is of the kind, name and namespace of its URL, and fills them in.
+pub(super) fn identify(call: &Call<'_>, value: &mut Value) -> Result<(), Status> {
+    let kind = call.kind();
+    let api_version = kind.api_version();
+    let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let (found_version, found_kind) = (text(value, "apiVersion"), text(value, "kind"));
+    if !found_version.is_empty() && found_version != api_version {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({found_version}) does not match the expected API version ({api_version})"
+        )));
+    }
+    if !found_kind.is_empty() && found_kind != *kind.kind {
+        return Err(Status::bad_request(format!(
+            "{found_kind} in version {} cannot be handled as a {}",
+            wire::quote(&kind.version),
+            kind.kind
+        )));
+    }
+    value["apiVersion"] = api_version.into();
+    value["kind"] = (*kind.kind).into();
+    place(call, value)
+}
+
+fn place(call: &Call<'_>, value: &mut Value) -> Result<(), Status> {
+    let (wanted, found) = (call.target.namespace.as_str(), object::text(value, "namespace"));
+    if !found.is_empty() && !wanted.is_empty() && found != wanted {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    let namespace = (!wanted.is_empty()).then(|| Value::from(wanted));
+    object::set(value, "namespace", namespace);
+    let (wanted, found) = (call.target.name.as_str(), object::name(value));
+    if !wanted.is_empty() && !found.is_empty() && found != wanted {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({found}) does not match the name on the URL ({wanted})"
+        )));
+    }
+    if !wanted.is_empty() && found.is_empty() {
+        let name = Value::from(wanted);
+        object::set(value, "name", name);
+    }
+    Ok(())
+}
+
+/// The writer of this request.
+pub(super) fn writer(call: &Call<'_>, manager: &str) -> Writer {
+    Writer { name: call.manager_name(manager), subresource: call.target.subresource.clone(), now: call.now }
+}
+
+/// Writes an object (in the version of the request) together with its companions.
+pub(super) async fn commit(
+    call: &Call<'_>,
+    key: &str,
+    change: Change,
+    value: Value,
+    companions: Vec<Op>,
+) -> Result<Committed, Status> {
+    let template = stored::encode(versions::to_storage(call.kind(), value)?);
+    let mut ops = companions;
+    ops.push(match change {
+        Change::Put(expect) => Op::Put { key: key.to_owned(), expect, value: template.clone() },
+        Change::Remove(expect) => Op::Delete { key: key.to_owned(), expect, last: template.clone() },
+    });
+    match call.core.store.commit(Txn { ops }).await {
+        Ok(revision) => Ok(Committed::Stored(template.render(revision))),
+        Err(CommitError::Conflict { key, .. }) => Ok(Committed::Lost(key)),
+        Err(CommitError::TooLarge { limit, .. }) => Err(Status::too_large(format!("limit is {limit}"))),
+        Err(error) => Err(Status::internal(error)),
+    }
+}
+
+/// The bytes of an object that is not stored, as an answer to a dry run.
+pub(super) fn unstored(call: &Call<'_>, value: Value) -> Result<Bytes, Status> {
+    Ok(to_json(&versions::to_storage(call.kind(), value)?).into())
+}

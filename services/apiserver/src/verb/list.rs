@@ -1,0 +1,117 @@
+//! List.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use store::{Entry, Store};
+use wire::{Cause, ListOptions, Reason, Status, options::VersionMatch, status::Details};
+
+use super::{
+    Call,
+    page::{self, Token},
+};
+use crate::{body::Reply, filter::Filter, stored, view::ListMeta};
+
+/// Objects looked at in one step while a page is filled.
+const STEP: usize = 500;
+
+/// What a list found.
+pub(super) struct Found {
+    pub(super) meta: ListMeta,
+    pub(super) entries: Vec<Entry>,
+}
+
+/// Answers with a list.
+pub(super) fn list(call: &Call<'_>) -> Result<Reply, Status> {
+    let options = ListOptions::from_query(&call.query)?;
+    let found = find(call, &options)?;
+    let items: Vec<Bytes> = found.entries.into_iter().map(|entry| entry.value).collect();
+    call.view()?.list(&found.meta, &items)
+}
+
+/// Refuses a revision that does not exist yet.
+pub(super) fn not_from_the_future(call: &Call<'_>, asked: Option<u64>) -> Result<(), Status> {
+    let current = call.core.store.revision();
+    match asked {
+        Some(asked) if asked > current => Err(too_large(asked, current)),
+        _ => Ok(()),
+    }
+}
+
+/// The objects that a list asks for.
+pub(super) fn find(call: &Call<'_>, options: &ListOptions) -> Result<Found, Status> {
+    let filter = Filter::new(call.kind(), options)?;
+    let prefix = stored::namespace_prefix(call.kind(), &call.target.namespace);
+    let (revision, after) = start(call, options, &prefix)?;
+    let store = &call.core.store;
+    if options.limit == 0 {
+        let mut list = page::at(store, &prefix, after.as_deref(), 0, revision)?;
+        list.entries.retain(|entry| filter.wants(&entry.key, &entry.value));
+        return Ok(Found {
+            meta: ListMeta { revision: list.revision, ..ListMeta::default() },
+            entries: list.entries,
+        });
+    }
+    fill(store, &prefix, &filter, after, options.limit, revision)
+}
+
+/// The revision to show, if it is pinned, and the key to start after.
+fn start(
+    call: &Call<'_>,
+    options: &ListOptions,
+    prefix: &str,
+) -> Result<(Option<u64>, Option<String>), Status> {
+    if let Some(token) = &options.continue_token {
+        let token = Token::parse(token)?;
+        return Ok((Some(token.revision), Some(format!("{prefix}{}", token.after))));
+    }
+    let asked = options.resource_version.filter(|asked| *asked > 0);
+    not_from_the_future(call, asked)?;
+    let exact = options.version_match == Some(VersionMatch::Exact);
+    Ok((asked.filter(|_| exact), None))
+}
+
+/// Fills a page up to its limit, looking further while the filter drops objects.
+fn fill(
+    store: &Store,
+    prefix: &str,
+    filter: &Filter,
+    mut after: Option<String>,
+    limit: usize,
+    mut revision: Option<u64>,
+) -> Result<Found, Status> {
+    let mut entries: Vec<Entry> = Vec::new();
+    loop {
+        let step = if filter.is_empty() { limit } else { STEP.max(limit) };
+        let list = page::at(store, prefix, after.as_deref(), step, revision)?;
+        revision = Some(list.revision);
+        let last: Option<Arc<str>> = list.entries.last().map(|entry| entry.key.clone());
+        let mut wanted = list.entries.into_iter().filter(|entry| filter.wants(&entry.key, &entry.value));
+        entries.extend(wanted.by_ref().take(limit - entries.len()));
+        let full = entries.len() == limit;
+        let more_here = full && wanted.next().is_some();
+        let end = if full { entries.last().map(|entry| entry.key.clone()) } else { last };
+        let done = list.remaining == 0 && !more_here;
+        if done || full {
+            let token =
+                (!done).then(|| Token::new(list.revision, end.as_deref().unwrap_or_default(), prefix).text());
+            let remaining = (!done && filter.is_empty()).then_some(list.remaining);
+            return Ok(Found { meta: ListMeta { revision: list.revision, token, remaining }, entries });
+        }
+        after = end.as_deref().map(str::to_owned);
+    }
+}
+
+fn too_large(asked: u64, current: u64) -> Status {
+    let message = format!("Too large resource version: {asked}, current: {current}");
+    let cause = Cause {
+        reason: "ResourceVersionTooLarge".to_owned(),
+        message: "Too large resource version".to_owned(),
+        ..Cause::default()
+    };
+    Status::failure(504, Reason::Timeout, format!("Timeout: {message}")).with(Details {
+        causes: vec![cause],
+        retry_after_seconds: 1,
+        ..Details::default()
+    })
+}

@@ -1,0 +1,133 @@
+//! Changing an object that exists: update, and what patches and subresources do in the end.
+
+use bytes::Bytes;
+use http::{StatusCode, request::Parts};
+use serde_json::Value;
+use store::{Entry, Expect};
+use wire::{CreateOptions, FieldError, Status};
+
+use super::{
+    Call,
+    draft::{self, Change, Committed},
+};
+use crate::{body::Reply, object, ownership::Writer, rules, stored};
+
+/// One change to an object.
+pub(super) struct Edit<'e> {
+    /// Which part may change; empty means all but the status.
+    pub(super) subresource: &'e str,
+    pub(super) dry_run: bool,
+    /// Who changes it; none when the new value's managed fields are already right.
+    pub(super) writer: Option<Writer>,
+    /// Makes the new object of the old one. Called again when somebody else wrote in between.
+    pub(super) change: &'e mut (dyn FnMut(&Value) -> Result<Value, Status> + Send),
+}
+
+/// Replaces an object by the one in the body.
+pub(super) async fn update(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> Result<Reply, Status> {
+    let options = CreateOptions::update_from_query(&call.query)?;
+    let new = draft::read(call, parts, body, options.field_validation)?;
+    if call.kind().custom().is_some() && object::text(&new, "resourceVersion").is_empty() {
+        let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
+        rules::refuse(call.kind(), object::name(&new), &[error])?;
+    }
+    let writer = Some(draft::writer(call, &options.field_manager));
+    let subresource = call.target.subresource.clone();
+    let change = &mut |_: &Value| Ok(new.clone());
+    let edit = Edit { subresource: &subresource, dry_run: options.dry_run, writer, change };
+    let bytes = modify(call, edit).await?;
+    call.view()?.reply(StatusCode::OK, &bytes)
+}
+
+/// Changes an object; tries again on a lost race, unless the new value names the revision it is based on.
+pub(super) async fn modify(call: &mut Call<'_>, mut edit: Edit<'_>) -> Result<Bytes, Status> {
+    let key = call.key();
+    for _ in 0..draft::ATTEMPTS {
+        let entry = call.core.store.get(&key).ok_or_else(|| call.not_found())?;
+        let old = stored::decode_entry(call.kind(), &entry)?;
+        let mut new = (edit.change)(&old)?;
+        if let Some(bytes) = settle(call, &mut edit, &key, &entry, &old, &mut new).await? {
+            return Ok(bytes);
+        }
+    }
+    Err(Status::modified(call.target.resource(), &call.target.name))
+}
+
+/// One attempt. None when somebody else wrote in between.
+async fn settle(
+    call: &mut Call<'_>,
+    edit: &mut Edit<'_>,
+    key: &str,
+    entry: &Entry,
+    old: &Value,
+    new: &mut Value,
+) -> Result<Option<Bytes>, Status> {
+    check_identity(call, old, new)?;
+    carry_system_fields(old, new);
+    kinds::prepare_update(call.kind(), rules::subresource_name(edit.subresource), new, old);
+    let store = &call.core.store;
+    let mut companions = call.core.admission.update(store, call.kind(), new, old, &mut call.warnings)?;
+    call.core.rules.validate(call.kind(), edit.subresource, new, Some(old))?;
+    if let Some(writer) = &edit.writer {
+        writer.track(call.core, call.kind(), Some(old), new);
+    }
+    if object::same(new, old) {
+        return Ok(Some(entry.value.clone()));
+    }
+    if edit.dry_run {
+        object::carry(old, new, "resourceVersion");
+        return draft::unstored(call, new.take()).map(Some);
+    }
+    let at = Expect::At(entry.revision);
+    let change = if is_finished(new) {
+        companions.extend(call.core.admission.delete(call.kind(), old)?);
+        Change::Remove(at)
+    } else {
+        Change::Put(at)
+    };
+    match draft::commit(call, key, change, new.take(), companions).await? {
+        Committed::Stored(bytes) => Ok(Some(bytes)),
+        Committed::Lost(_) => Ok(None),
+    }
+}
+
+/// Refuses a new value that is about another object or another revision.
+fn check_identity(call: &Call<'_>, old: &Value, new: &mut Value) -> Result<(), Status> {
+    draft::identify(call, new)?;
+    let (wanted, actual) = (object::text(new, "resourceVersion"), object::text(old, "resourceVersion"));
+    if !matches!(wanted, "" | "0") && wanted != actual {
+        return Err(Status::modified(call.target.resource(), &call.target.name));
+    }
+    let (wanted, actual) = (object::uid(new), object::uid(old));
+    if !wanted.is_empty() && wanted != actual {
+        let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {actual}");
+        return Err(Status::conflict(call.target.resource(), &call.target.name, why));
+    }
+    Ok(())
+}
+
+/// What a client cannot change.
+fn carry_system_fields(old: &Value, new: &mut Value) {
+    for field in [
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "generateName",
+    ] {
+        object::carry(old, new, field);
+    }
+    object::set(new, "selfLink", None);
+}
+
+/// Whether the object was only waiting for this write to go.
+pub(super) fn is_finished(object: &Value) -> bool {
+    let grace = object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
+    let namespace_open = object["spec"]["finalizers"].as_array().is_some_and(|open| !open.is_empty());
+    let is_namespace = object["kind"] == "Namespace";
+    object::is_deleting(object)
+        && grace == 0
+        && object::finalizers(object).is_empty()
+        && !(is_namespace && namespace_open)
+}

@@ -1,0 +1,193 @@
+//! Watch.
+//!
+//! A watch holds its place in the store's window and nothing else: events are read when the client takes them. A client
+//! that reads nothing falls out of the window and gets 410, or is dropped by the listener.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+use futures::{Stream, stream};
+use http::StatusCode;
+use store::{Entry, Event, EventKind, Expired};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use wire::{ListOptions, Status};
+
+use super::Call;
+use crate::{
+    body::{self, Reply},
+    filter::Filter,
+    random, stored,
+    view::View,
+};
+
+/// How often a watch that asked for bookmarks gets one.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// A watch without a timeout ends after this much, up to twice that.
+const LIFETIME: u64 = 30 * 60;
+
+/// What is still to be sent.
+struct Feed {
+    watch: store::Watch,
+    filter: Filter,
+    view: View,
+    initial: VecDeque<Entry>,
+    initial_end: Option<u64>,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    deadline: Instant,
+    shutdown: CancellationToken,
+    /// Tables name their columns in the first event only.
+    columns: bool,
+    ended: bool,
+}
+
+enum Turn {
+    Event(Result<std::sync::Arc<Event>, Expired>),
+    Bookmark,
+    End,
+}
+
+/// Answers with a stream of events.
+pub(super) fn watch(call: &Call<'_>) -> Result<Reply, Status> {
+    let mut options = ListOptions::from_query(&call.query)?;
+    if !call.target.name.is_empty() {
+        // The old form of the URL, `/watch/.../<name>`, and kubectl's for a single object.
+        let name = wire::FieldSelector::parse(&format!("metadata.name={}", call.target.name));
+        options.fields.terms.extend(name.map_err(Status::bad_request)?.terms);
+    }
+    let reply = match Feed::open(call, &options) {
+        Ok(feed) => body::stream(feed.frames()),
+        // Kubernetes answers these inside the stream.
+        Err(status) if matches!(status.code, 410 | 504) => body::full(frame("ERROR", &status.to_json())),
+        Err(status) => return Err(status),
+    };
+    Ok(body::json_bytes(StatusCode::OK, reply))
+}
+
+// === impl Feed ===
+
+impl Feed {
+    fn open(call: &Call<'_>, options: &ListOptions) -> Result<Self, Status> {
+        let filter = Filter::new(call.kind(), options)?;
+        let store = &call.core.store;
+        super::list::not_from_the_future(call, options.resource_version)?;
+        let mut prefix = stored::namespace_prefix(call.kind(), &call.target.namespace);
+        let scoped = !call.kind().namespaced || !call.target.namespace.is_empty();
+        if let Some(name) = filter.exact_name().filter(|_| scoped) {
+            prefix = stored::key(call.kind(), &call.target.namespace, name);
+        }
+        let from_state =
+            options.resource_version.unwrap_or(0) == 0 || options.send_initial_events == Some(true);
+        let wants_initial = options.send_initial_events.unwrap_or(from_state);
+        let (after, initial) = match (from_state, wants_initial) {
+            (_, true) => {
+                let list = store.list(&prefix, None, 0);
+                (list.revision, list.entries.into())
+            }
+            (true, false) => (store.revision(), VecDeque::new()),
+            (false, false) => (options.resource_version.unwrap_or(0), VecDeque::new()),
+        };
+        let watch = store.watch(&prefix, after).map_err(too_old)?;
+        let now = Instant::now();
+        let lifetime = options.timeout_seconds.filter(|seconds| *seconds > 0);
+        let lifetime =
+            lifetime.unwrap_or_else(|| LIFETIME + u64::from(random::bytes::<1>()[0]) * LIFETIME / 256);
+        Ok(Self {
+            watch,
+            filter,
+            view: call.view()?,
+            initial,
+            initial_end: (options.send_initial_events == Some(true) && options.bookmarks).then_some(after),
+            bookmarks: options.bookmarks,
+            next_bookmark: now + BOOKMARK_EVERY,
+            deadline: now + Duration::from_secs(lifetime),
+            shutdown: call.core.shutdown.clone(),
+            columns: true,
+            ended: false,
+        })
+    }
+
+    fn frames(self) -> impl Stream<Item = Bytes> + Send {
+        stream::unfold(self, |mut feed| async move { feed.next().await.map(|frame| (frame, feed)) })
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        while let Some(entry) = self.initial.pop_front() {
+            if self.filter.wants(&entry.key, &entry.value) {
+                return Some(self.shown("ADDED", &entry.value));
+            }
+        }
+        if let Some(revision) = self.initial_end.take() {
+            return Some(frame("BOOKMARK", &self.view.bookmark(revision, true)));
+        }
+        while !self.ended {
+            match self.turn().await {
+                Turn::Event(Ok(event)) => {
+                    if let Some(frame) = self.translated(&event) {
+                        return Some(frame);
+                    }
+                }
+                Turn::Event(Err(expired)) => {
+                    self.ended = true;
+                    return Some(frame("ERROR", &too_old(expired).to_json()));
+                }
+                Turn::Bookmark => {
+                    self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+                    return Some(frame("BOOKMARK", &self.view.bookmark(self.watch.progress(), false)));
+                }
+                Turn::End => self.ended = true,
+            }
+        }
+        None
+    }
+
+    async fn turn(&mut self) -> Turn {
+        let wake = if self.bookmarks { self.deadline.min(self.next_bookmark) } else { self.deadline };
+        tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => Turn::End,
+            event = self.watch.next() => Turn::Event(event),
+            () = sleep_until(wake) => if wake == self.deadline { Turn::End } else { Turn::Bookmark },
+        }
+    }
+
+    /// The event as this client sees it: an object that begins or ceases to match is added or deleted.
+    fn translated(&mut self, event: &Event) -> Option<Bytes> {
+        let wanted = |bytes: &Bytes| self.filter.wants(&event.key, bytes);
+        let before = event.previous.as_ref().is_some_and(wanted);
+        let after = event.kind != EventKind::Deleted && wanted(&event.value);
+        match (before, after) {
+            (false, true) => Some(self.shown("ADDED", &event.value)),
+            (true, true) => Some(self.shown("MODIFIED", &event.value)),
+            (true, false) if event.kind == EventKind::Deleted => Some(self.shown("DELETED", &event.value)),
+            (true, false) => {
+                let previous = event.previous.as_ref()?;
+                Some(self.shown("DELETED", &stored::with_revision(previous, event.revision)))
+            }
+            (false, false) => None,
+        }
+    }
+
+    fn shown(&mut self, kind: &str, bytes: &Bytes) -> Bytes {
+        match self.view.single(bytes, std::mem::take(&mut self.columns)) {
+            Ok(object) => frame(kind, &object),
+            Err(status) => frame("ERROR", &status.to_json()),
+        }
+    }
+}
+
+fn frame(kind: &str, object: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(object.len() + 40);
+    out.extend_from_slice(br#"{"type":""#);
+    out.extend_from_slice(kind.as_bytes());
+    out.extend_from_slice(br#"","object":"#);
+    out.extend_from_slice(object);
+    out.extend_from_slice(b"}\n");
+    out.into()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as map_err's function")]
+fn too_old(expired: Expired) -> Status {
+    Status::too_old(expired.requested, expired.oldest)
+}
