@@ -1,1 +1,34 @@
-//! Placeholder while the crate is being written.
+//! Merging: the four kinds of patch that a Kubernetes API server takes.
+//!
+//! JSON patch and JSON merge patch need the object only. Strategic merge patch and server-side apply follow the
+//! schema, never field names: which lists are merged by which keys, which maps are one value, is the schema's to
+//! say. [`apply`] also keeps `metadata.managedFields`, the record of who owns which field.
+//!
+//! **Invariant:** pure functions over JSON values. A patch that fails leaves the object as it was, or the object
+//! is the caller's to throw away: nothing half-patched is ever returned as a success.
+
+pub mod apply;
+mod fields;
+mod json;
+mod managed;
+mod strategic;
+mod typed;
+
+pub use fields::FieldSet;
+pub use json::{json_patch, merge_patch};
+pub use managed::Manager;
+pub use strategic::strategic;
+
+/// Why a patch cannot be applied.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PatchError {
+    /// The patch is no patch (400 BadRequest).
+    #[error("{0}")]
+    Malformed(String),
+    /// The patch does not fit the object (422 Invalid).
+    #[error("{0}")]
+    Unfit(String),
+}
+
+#[cfg(test)]
+mod tests;

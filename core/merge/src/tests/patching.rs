@@ -1,0 +1,161 @@
+//! JSON patch, merge patch, strategic merge patch.
+
+use super::*;
+use crate::{PatchError, json_patch, merge_patch, strategic};
+
+/// Patches the spec of a Pod.
+#[track_caller]
+#[allow(clippy::needless_pass_by_value, reason = "a table of literals reads better")]
+fn pod_spec(live: Value, patch: Value, wanted: Value) {
+    let mut object = json!({"spec": live});
+    strategic(&kind("", "Pod"), &mut object, &json!({"spec": patch})).unwrap();
+    assert_eq!(object["spec"], wanted);
+}
+
+#[test]
+fn json_patch_is_all_or_nothing() {
+    let mut object = json!({"a": {"b": 1}});
+    let patch = json!([{"op": "replace", "path": "/a/b", "value": 2}, {"op": "remove", "path": "/c"}]);
+    assert!(matches!(json_patch(&mut object, &patch), Err(PatchError::Unfit(_))));
+    assert_eq!(object, json!({"a": {"b": 1}}));
+    let patch =
+        json!([{"op": "test", "path": "/a/b", "value": 1}, {"op": "add", "path": "/a/c", "value": [1]}]);
+    json_patch(&mut object, &patch).unwrap();
+    assert_eq!(object, json!({"a": {"b": 1, "c": [1]}}));
+    assert!(matches!(json_patch(&mut object, &json!({"op": "add"})), Err(PatchError::Malformed(_))));
+}
+
+#[test]
+fn json_patch_refuses_absurdly_many_operations() {
+    let operations = vec![json!({"op": "test", "path": "", "value": {}}); 10_001];
+    assert!(matches!(json_patch(&mut json!({}), &operations.into()), Err(PatchError::Unfit(_))));
+}
+
+/// The example of RFC 7396.
+#[test]
+fn merge_patch_deletes_with_null_and_replaces_lists() {
+    let mut object = json!({
+        "title": "Goodbye!", "author": {"givenName": "John", "familyName": "Doe"},
+        "tags": ["example", "sample"], "content": "This will be unchanged",
+    });
+    let patch = json!({
+        "title": "Hello!", "phoneNumber": "+01-123-456-7890", "author": {"familyName": null}, "tags": ["example"],
+        "new": {"a": null, "b": 1},
+    });
+    merge_patch(&mut object, &patch);
+    let wanted = json!({
+        "title": "Hello!", "author": {"givenName": "John"}, "tags": ["example"],
+        "content": "This will be unchanged", "phoneNumber": "+01-123-456-7890", "new": {"b": 1},
+    });
+    assert_eq!(object, wanted);
+}
+
+/// From "Update API Objects in Place Using kubectl patch": the sidecar joins, tolerations are replaced.
+#[test]
+fn lists_with_a_merge_key_are_merged_and_atomic_ones_replaced() {
+    pod_spec(
+        json!({"containers": [{"name": "a", "image": "nginx"}], "tolerations": [{"key": "x"}]}),
+        json!({"containers": [{"name": "b", "image": "redis"}], "tolerations": [{"key": "y"}]}),
+        json!({"containers": [{"name": "b", "image": "redis"}, {"name": "a", "image": "nginx"}], "tolerations": [{"key": "y"}]}),
+    );
+    pod_spec(
+        json!({"containers": [{"name": "a", "image": "x", "env": [{"name": "K", "value": "1"}]}]}),
+        json!({"containers": [{"name": "a", "env": [{"name": "L", "value": "2"}, {"name": "K", "value": null}]}]}),
+        json!({"containers": [{"name": "a", "image": "x", "env": [{"name": "L", "value": "2"}, {"name": "K"}]}]}),
+    );
+}
+
+#[test]
+fn directives_delete_and_replace() {
+    let two = json!({"containers": [{"name": "a", "image": "x"}, {"name": "b"}]});
+    pod_spec(
+        two.clone(),
+        json!({"containers": [{"name": "a", "$patch": "delete"}]}),
+        json!({"containers": [{"name": "b"}]}),
+    );
+    pod_spec(
+        two.clone(),
+        json!({"containers": [{"$patch": "replace"}, {"name": "c", "image": null}]}),
+        json!({"containers": [{"name": "c"}]}),
+    );
+    pod_spec(
+        json!({"securityContext": {"runAsUser": 1, "runAsGroup": 2}}),
+        json!({"securityContext": {"$patch": "replace", "runAsUser": 3}}),
+        json!({"securityContext": {"runAsUser": 3}}),
+    );
+    pod_spec(two, json!({"$patch": "delete"}), json!({}));
+    let error = |patch: Value| {
+        let mut object = json!({"spec": {"containers": [{"name": "a"}]}});
+        strategic(&kind("", "Pod"), &mut object, &json!({"spec": patch})).unwrap_err().to_string()
+    };
+    let missing = error(json!({"containers": [{"image": "x"}]}));
+    assert_eq!(missing, r#"map: {"image":"x"} does not contain declared merge key: name"#);
+    assert!(error(json!({"$patch": "twist"})).contains("unknown patch type"));
+}
+
+#[test]
+fn retain_keys_drops_the_other_members_of_a_union() {
+    let mut object =
+        json!({"spec": {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}}});
+    let patch = json!({"spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}});
+    strategic(&kind("apps", "Deployment"), &mut object, &patch).unwrap();
+    assert_eq!(object["spec"]["strategy"], json!({"type": "Recreate"}));
+    let patch = json!({"spec": {"strategy": {"$retainKeys": ["type"], "rollingUpdate": {}}}});
+    assert!(strategic(&kind("apps", "Deployment"), &mut object, &patch).is_err());
+    pod_spec(
+        json!({"volumes": [{"name": "v", "emptyDir": {}}]}),
+        json!({"volumes": [{"name": "v", "$retainKeys": ["name", "secret"], "secret": {"secretName": "s"}}]}),
+        json!({"volumes": [{"name": "v", "secret": {"secretName": "s"}}]}),
+    );
+}
+
+/// Finalizers are a list of scalars that is merged.
+#[test]
+fn scalars_are_merged_as_a_set_and_deleted_by_directive() {
+    let mut object = json!({"metadata": {"finalizers": ["a", "b", "c"]}});
+    let schema = kind("", "Pod");
+    strategic(&schema, &mut object, &json!({"metadata": {"finalizers": ["c", "d"]}})).unwrap();
+    assert_eq!(object["metadata"]["finalizers"], json!(["a", "b", "c", "d"]));
+    let patch = json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["b"]}});
+    strategic(&schema, &mut object, &patch).unwrap();
+    assert_eq!(object["metadata"]["finalizers"], json!(["a", "c", "d"]));
+    let patch = json!({"metadata": {"$setElementOrder/finalizers": ["d", "a"], "$deleteFromPrimitiveList/finalizers": ["c"]}});
+    strategic(&schema, &mut object, &patch).unwrap();
+    assert_eq!(object["metadata"]["finalizers"], json!(["d", "a"]));
+}
+
+/// The form in which `kubectl apply` and `kubectl edit` send changes of lists.
+#[test]
+fn element_order_is_the_one_that_the_patch_gives() {
+    pod_spec(
+        json!({"containers": [{"name": "a"}, {"name": "server"}, {"name": "b"}, {"name": "c"}]}),
+        json!({
+            "$setElementOrder/containers": [{"name": "c"}, {"name": "b"}, {"name": "n"}],
+            "containers": [{"name": "n", "image": "x"}, {"name": "a", "$patch": "delete"}, {"name": "b", "image": "y"}],
+        }),
+        json!({"containers": [
+            {"name": "server"}, {"name": "c"}, {"name": "b", "image": "y"}, {"name": "n", "image": "x"},
+        ]}),
+    );
+    pod_spec(
+        json!({"containers": [{"name": "a"}, {"name": "b"}]}),
+        json!({"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}]}),
+        json!({"containers": [{"name": "b"}, {"name": "a"}]}),
+    );
+}
+
+#[test]
+fn nothing_of_a_directive_is_stored() {
+    pod_spec(
+        json!({}),
+        json!({"containers": [
+            {"name": "a", "image": null, "$setElementOrder/env": [{"name": "A"}], "env": [{"name": "A"}]},
+            {"name": "b", "$patch": "delete"},
+        ], "securityContext": {"$retainKeys": ["runAsUser"], "runAsUser": 1}}),
+        json!({"containers": [{"name": "a", "env": [{"name": "A"}]}], "securityContext": {"runAsUser": 1}}),
+    );
+    let mut object = json!({"metadata": {"labels": {"a": "1"}}});
+    let patch = json!({"metadata": {"labels": {"a": null, "b": "2"}, "annotations": null}});
+    strategic(&kind("", "Pod"), &mut object, &patch).unwrap();
+    assert_eq!(object, json!({"metadata": {"labels": {"b": "2"}}}));
+}
