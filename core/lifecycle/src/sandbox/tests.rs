@@ -1,0 +1,10 @@
+//! The Sandbox controller's decisions: flows through a small world that carries plans out, rows of the published
+//! tables, and every race as the snapshot that it shows as.
+
+mod children;
+mod expiry;
+mod flows;
+mod races;
+mod world;
+
+use world::World;
