@@ -20,14 +20,14 @@ mod tests;
 
 /// What `cargo xtask crds` takes.
 #[derive(clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// Only check that the committed documents are up to date; needs no network.
     #[arg(long)]
     check: bool,
 }
 
 /// Writes the documents, or checks them.
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     if options.check {
         return check();
     }
@@ -39,7 +39,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 /// Checks that the committed documents are what the chore would write.
-pub fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     for (name, document) in documents()? {
         let committed = std::fs::read_to_string(folder().join(&name)).unwrap_or_default();
         if committed != yaml::document(&document) {

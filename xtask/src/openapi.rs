@@ -80,7 +80,7 @@ const EXTRA: &[(&str, &str)] = &[
 
 /// What `cargo xtask openapi` takes.
 #[derive(clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// Only check the committed files against their record; needs no network.
     #[arg(long)]
     check: bool,
@@ -90,7 +90,7 @@ pub struct Options {
 }
 
 /// Makes the files anew, or checks them.
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     if options.check {
         return check();
     }
@@ -113,7 +113,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 /// Checks that the committed files are those that the last run of the chore recorded.
-pub fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     let text = std::fs::read_to_string(data_folder().join("origin.json"))?;
     let origin: Value = serde_json::from_str(&text)?;
     let files = origin["files"].as_object().context("origin.json names no files")?;
@@ -130,7 +130,7 @@ pub fn check() -> Result<()> {
 }
 
 /// The component schemas in the committed data, by name, without descriptions.
-pub fn schemas() -> Result<Map<String, Value>> {
+pub(crate) fn schemas() -> Result<Map<String, Value>> {
     let bytes = std::fs::read(data_folder().join("schemas.json.gz"))?;
     let mut text = String::new();
     flate2::read::GzDecoder::new(bytes.as_slice()).read_to_string(&mut text)?;

@@ -11,8 +11,12 @@ use serde_json::{Map, Value};
 
 use crate::document::Document;
 use crate::format::Format;
-use crate::node::{Field, Kind, Limits, Link, ListType, Pattern, Schema, Strategy};
+use crate::node::{Field, Kind, Limits, Link, Pattern, Schema};
 use crate::rules::Rule;
+
+mod keywords;
+
+use keywords::{is_real, list_type, reference, strategy, texts};
 
 /// The deepest schema taken.
 const MAX_DEPTH: usize = 128;
@@ -335,67 +339,4 @@ impl Schema {
         fields.sort_by(|a, b| a.name.cmp(&b.name));
         self.fields = fields.into();
     }
-}
-
-// === impl Limits ===
-
-impl Limits {
-    fn is_empty(&self) -> bool {
-        let numbers = [self.minimum, self.maximum, self.multiple_of];
-        let sizes = [
-            self.min_length,
-            self.max_length,
-            self.min_items,
-            self.max_items,
-            self.min_properties,
-            self.max_properties,
-        ];
-        let branches = [&self.all_of, &self.any_of, &self.one_of];
-        self.choices.is_none()
-            && self.pattern.is_none()
-            && self.not.is_none()
-            && numbers.iter().all(Option::is_none)
-            && sizes.iter().all(Option::is_none)
-            && branches.iter().all(|branches| branches.is_empty())
-    }
-}
-
-/// The component that a node of a published document stands for, directly or through `allOf`.
-fn reference(schema: &Map<String, Value>) -> Option<&str> {
-    let direct = schema.get("$ref");
-    let wrapped = || schema.get("allOf")?.get(0)?.get("$ref");
-    direct.or_else(wrapped)?.as_str()?.strip_prefix("#/components/schemas/")
-}
-
-/// Whether a published default says more than "Go's zero value of a struct".
-fn is_real(default: &Value) -> bool {
-    default.as_object().is_none_or(|fields| !fields.is_empty())
-}
-
-fn texts(list: Option<&Value>) -> Arc<[Box<str>]> {
-    let texts = list.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    texts.iter().filter_map(Value::as_str).map(Box::from).collect()
-}
-
-fn list_type(schema: &Map<String, Value>) -> ListType {
-    match schema.get("x-kubernetes-list-type").and_then(Value::as_str) {
-        Some("set") => ListType::Set,
-        Some("map") => ListType::Map(texts(schema.get("x-kubernetes-list-map-keys")).to_vec().into()),
-        _ => ListType::Atomic,
-    }
-}
-
-fn strategy(schema: &Value) -> Option<Box<Strategy>> {
-    let words = schema.get("x-kubernetes-patch-strategy").and_then(Value::as_str).unwrap_or_default();
-    let merge_key = schema.get("x-kubernetes-patch-merge-key").and_then(Value::as_str);
-    if words.is_empty() && merge_key.is_none() {
-        return None;
-    }
-    let has = |word: &str| words.split(',').any(|found| found == word);
-    Some(Box::new(Strategy {
-        merge: has("merge"),
-        retain_keys: has("retainKeys"),
-        replace: has("replace"),
-        merge_key: merge_key.map(Box::from),
-    }))
 }

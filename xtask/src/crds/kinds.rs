@@ -1,5 +1,10 @@
 //! The four kinds: what each version of each has, with the Kubernetes types left to [`super::structural`].
 
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "`json!` borrows what it is given, and parts are made in place"
+)]
+
 use anyhow::Result;
 use serde_json::{Value, json};
 
