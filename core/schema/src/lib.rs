@@ -21,6 +21,7 @@ mod node;
 pub mod openapi;
 mod prune;
 mod rules;
+mod structural;
 mod validate;
 
 pub use compile::{CompileError, Compiler};
@@ -29,6 +30,7 @@ pub use document::Document;
 pub use duplicate::duplicates;
 pub use node::{Field, Kind, ListType, Schema, Strategy};
 pub use prune::prune;
+pub use structural::check_structural;
 pub use validate::{check_types, validate};
 
 #[cfg(test)]

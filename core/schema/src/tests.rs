@@ -7,7 +7,8 @@ use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, p
 use serde_json::{Value, json};
 
 use super::{
-    Compiler, Document, Kind, ListType, Schema, check_types, default, duplicates, openapi, prune, validate,
+    Compiler, Document, Kind, ListType, Schema, check_structural, check_types, default, duplicates, openapi,
+    prune, validate,
 };
 
 const SANDBOX: &str = include_str!("../../../api/crd/crds/agents.x-k8s.io_sandboxes.yaml");
@@ -312,6 +313,52 @@ fn wrong_schemas_are_refused_with_their_place() {
     for (schema, path) in broken {
         assert_eq!(Schema::compile(&schema).unwrap_err().path, path);
     }
+}
+
+/// A Kubernetes API server refuses a CRD that is not structural.
+#[test]
+fn shipped_documents_are_structural() {
+    let documents = [
+        SANDBOX,
+        include_str!("../../../api/crd/crds/extensions.agents.x-k8s.io_sandboxclaims.yaml"),
+        include_str!("../../../api/crd/crds/extensions.agents.x-k8s.io_sandboxtemplates.yaml"),
+        include_str!("../../../api/crd/crds/extensions.agents.x-k8s.io_sandboxwarmpools.yaml"),
+    ];
+    let crd = Document::bundled().schema("apiextensions.k8s.io", "v1", "CustomResourceDefinition").unwrap();
+    for text in documents {
+        let mut document: Value = serde_saphyr::from_str(text).unwrap();
+        for version in document["spec"]["versions"].as_array().unwrap() {
+            let schema = &version["schema"]["openAPIV3Schema"];
+            assert_eq!(messages(&check_structural(schema, "")), [""; 0]);
+            Schema::compile(schema).unwrap();
+        }
+        assert_eq!(prune(&crd, &mut document), [""; 0]);
+    }
+}
+
+#[test]
+fn schemas_that_are_not_structural_are_refused() {
+    let item = json!({"type": "object", "properties": {"a": {"type": "string"}}});
+    let schema = json!({"properties": {
+        "untyped": {"minLength": 1},
+        "list": {"type": "array"},
+        "keyed": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["a", "b"], "items": item},
+        "branch": {"type": "object", "anyOf": [{"type": "string"}]},
+        "reference": {"type": "object", "$ref": "#/x"},
+        "bad": {"type": "integer", "minimum": 5, "default": 1},
+    }});
+    let wanted = [
+        "s.type: Required value: must not be empty at the root",
+        "s.properties[bad].default: Invalid value: 1: default in body should be greater than or equal to 5",
+        "s.properties[branch].anyOf[0].type: Forbidden: must be empty to be structural",
+        "s.properties[keyed].items.properties[a].default: Required value: this property is in \
+         x-kubernetes-list-map-keys, so it must have a default or be a required property",
+        "s.properties[keyed].x-kubernetes-list-map-keys: Invalid value: \"b\": entries must all be names of item properties",
+        "s.properties[list].items: Required value: must be specified",
+        "s.properties[reference].$ref: Forbidden: $ref is not supported",
+        "s.properties[untyped].type: Required value: must not be empty for specified object fields",
+    ];
+    assert_eq!(messages(&check_structural(&schema, "s")), wanted);
 }
 
 #[test]
