@@ -21,6 +21,7 @@ mod default;
 mod prepare;
 mod print;
 mod select;
+mod validate;
 mod value;
 
 pub use custom::Custom;
@@ -30,3 +31,4 @@ pub use prepare::{counts_generations, equivalent, grace_period, prepare_create, 
 pub use print::{columns, row};
 pub use select::{check_fields, select_field};
 pub use table::{Body, Kind, Storage, Subresource, by_kind, lookup, table};
+pub use validate::{validate_create, validate_update};

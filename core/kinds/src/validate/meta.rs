@@ -1,0 +1,163 @@
+//! Metadata, of every kind.
+
+use serde_json::Value;
+use wire::{FieldError, Path, names};
+
+use super::{Errors, IMMUTABLE, each, labels, nonnegative};
+use crate::table::{Body, Kind};
+use crate::value::{entries, flag, items, text};
+
+/// Most bytes of all annotations together.
+const ANNOTATIONS_MAX: usize = 256 * 1024;
+const ORPHAN: &str = "orphan";
+const FOREGROUND: &str = "foregroundDeletion";
+/// Fields that never change, once set.
+const FIXED: [&str; 6] =
+    ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
+
+/// Metadata of a new object.
+pub(super) fn create(kind: &Kind, object: &Value, errors: &mut Errors) {
+    let path = Path::root("metadata");
+    let prefix = text(object, "/metadata/generateName");
+    if !prefix.is_empty() {
+        // Something will be appended, so the prefix may end in a dash.
+        let masked = prefix.strip_suffix('-').filter(|p| !p.is_empty()).map(|p| format!("{p}a"));
+        let problems = name_problems(kind, masked.as_deref().unwrap_or(prefix));
+        each(errors, &path.child("generateName"), prefix, problems);
+    }
+    match text(object, "/metadata/name") {
+        "" => errors.push(FieldError::required(path.child("name"), "name or generateName is required")),
+        name => each(errors, &path.child("name"), name, name_problems(kind, name)),
+    }
+    let namespace = text(object, "/metadata/namespace");
+    let at = path.child("namespace");
+    match (kind.namespaced, namespace.is_empty()) {
+        (true, true) => errors.push(FieldError::required(at, "")),
+        (true, false) => each(errors, &at, namespace, names::dns1123_label(namespace)),
+        (false, false) => errors.push(FieldError::forbidden(at, "not allowed on this type")),
+        (false, true) => {}
+    }
+    common(object, errors);
+    finalizers(object, errors);
+}
+
+/// Metadata of an update.
+pub(super) fn update(new: &Value, old: &Value, errors: &mut Errors) {
+    let path = Path::root("metadata");
+    if !text(old, "/metadata/deletionTimestamp").is_empty() {
+        no_new_finalizers(new, old, errors);
+    }
+    let generation =
+        |object: &Value| object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0);
+    if generation(new) < generation(old) {
+        errors.push(FieldError::invalid(
+            path.child("generation"),
+            generation(new),
+            "must not be decremented",
+        ));
+    }
+    for name in FIXED {
+        let value = |object: &Value| object.pointer("/metadata").and_then(|m| m.get(name)).cloned();
+        let (a, b) = (value(new).unwrap_or_default(), value(old).unwrap_or_default());
+        if a != b {
+            errors.push(FieldError::invalid(path.child(name), a, IMMUTABLE));
+        }
+    }
+    common(new, errors);
+}
+
+/// Whether a name fits the kind.
+fn name_problems(kind: &Kind, name: &str) -> Vec<String> {
+    match kind.body {
+        Body::Namespace | Body::Service => names::dns1123_label(name),
+        Body::Role | Body::ClusterRole | Body::RoleBinding | Body::ClusterRoleBinding => {
+            names::path_segment(name)
+        }
+        _ => names::dns1123_subdomain(name),
+    }
+}
+
+fn common(object: &Value, errors: &mut Errors) {
+    let path = Path::root("metadata");
+    if let Some(metadata) = object.get("metadata") {
+        nonnegative(errors, metadata, &path, &["generation"]);
+    }
+    labels::labels(errors, &path.child("labels"), object, "/metadata/labels");
+    annotations(object, errors);
+    owners(object, errors);
+}
+
+fn annotations(object: &Value, errors: &mut Errors) {
+    let path = Path::root("metadata");
+    let path = path.child("annotations");
+    let mut size = 0;
+    for (key, value) in entries(object, "/metadata/annotations") {
+        each(errors, &path, key, names::qualified_name(&key.to_lowercase()));
+        size += key.len() + value.as_str().unwrap_or_default().len();
+    }
+    if size > ANNOTATIONS_MAX {
+        errors.push(FieldError::too_long(path, ANNOTATIONS_MAX));
+    }
+}
+
+fn owners(object: &Value, errors: &mut Errors) {
+    let path = Path::root("metadata");
+    let path = path.child("ownerReferences");
+    let mut controller: Option<String> = None;
+    for (index, owner) in items(object, "/metadata/ownerReferences").enumerate() {
+        let at = path.index(index);
+        let version = text(owner, "/apiVersion");
+        if version.is_empty() {
+            errors.push(FieldError::invalid(at.child("apiVersion"), version, "version must not be empty"));
+        }
+        for name in ["kind", "name", "uid"] {
+            if owner.get(name).and_then(Value::as_str).unwrap_or_default().is_empty() {
+                errors.push(FieldError::required(at.child(name), "must not be empty"));
+            }
+        }
+        if version == "v1" && text(owner, "/kind") == "Event" {
+            let why = "/v1, Kind=Event is disallowed from being an owner";
+            errors.push(FieldError::invalid(at, owner.clone(), why));
+        }
+        if flag(owner, "/controller") {
+            let own = format!("{}/{}", text(owner, "/kind"), text(owner, "/name"));
+            if let Some(first) = &controller {
+                let why = format!(
+                    "Only one reference can have Controller set to true. Found \"true\" in references for {first} \
+                     and {own}"
+                );
+                let all = object.pointer("/metadata/ownerReferences").cloned().unwrap_or_default();
+                errors.push(FieldError::invalid(path, all, why));
+            }
+            controller.get_or_insert(own);
+        }
+    }
+}
+
+fn finalizers(object: &Value, errors: &mut Errors) {
+    let path = Path::root("metadata");
+    let path = path.child("finalizers");
+    let all: Vec<&str> = items(object, "/metadata/finalizers").filter_map(Value::as_str).collect();
+    for name in &all {
+        each(errors, &path, name, names::qualified_name(name));
+    }
+    if all.contains(&ORPHAN) && all.contains(&FOREGROUND) {
+        let why = format!("finalizer {ORPHAN} and {FOREGROUND} cannot be both set");
+        errors.push(FieldError::invalid(path, all, why));
+    }
+}
+
+fn no_new_finalizers(new: &Value, old: &Value, errors: &mut Errors) {
+    let list = |object| items(object, "/metadata/finalizers").filter_map(Value::as_str).collect::<Vec<_>>();
+    let before = list(old);
+    let mut extra: Vec<&str> = list(new).into_iter().filter(|name| !before.contains(name)).collect();
+    extra.sort_unstable();
+    if !extra.is_empty() {
+        let shown: Vec<String> = extra.iter().map(|name| wire::quote(name)).collect();
+        let why = format!(
+            "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+            shown.join(", ")
+        );
+        errors.push(FieldError::forbidden("metadata.finalizers", why));
+    }
+}
