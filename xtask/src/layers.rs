@@ -46,6 +46,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("bin/agent-sandbox", &["api/*", "core/*", "infra/*", "services/*"]),
     ("bin/supervisor", &[]),
     ("tests/system", &["api/*"]),
+    ("tests/bench", &["api/*", "tests/system"]),
     ("xtask", &["api/*", "core/*"]),
 ];
 
@@ -56,7 +57,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("hickory-server", &["infra/net"]),
     ("oci-client", &["infra/image"]),
     ("axum", &["services/apiserver"]),
-    ("clap", &["services/cli", "bin/agent-sandbox", "xtask"]),
+    ("clap", &["services/cli", "bin/agent-sandbox", "tests/bench", "xtask"]),
     ("kube-cel", &["core/schema"]),
     ("json-patch", &["core/merge"]),
 ];

@@ -5,6 +5,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod ci;
 mod crds;
 mod layers;
@@ -24,6 +25,9 @@ struct Args {
 enum Chore {
     /// The gate: formatting, lints, layers, sizes, generated files, licences. What CI runs.
     Ci,
+    /// Measurements beside what users would pick instead; see SPECIFICATION.md.
+    #[command(subcommand)]
+    Bench(bench::What),
     /// File sizes and house rules that clippy does not know.
     Tidy,
     /// Which crate may import which (ARCHITECTURE.md, "Layers").
@@ -37,6 +41,7 @@ enum Chore {
 fn main() -> Result<()> {
     match Args::parse().chore {
         Chore::Ci => ci::run(),
+        Chore::Bench(what) => bench::run(&what),
         Chore::Tidy => tidy::run(),
         Chore::Layers => layers::run(),
         Chore::Crds(options) => crds::run(&options),

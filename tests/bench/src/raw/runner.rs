@@ -1,0 +1,130 @@
+//! The process inside a supervisor's namespaces: starts containers by the runtime when a line tells it to.
+
+use crate::client::read_json;
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    io::BufRead as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What to run.
+struct Plan {
+    program: String,
+    options: Vec<String>,
+    gvisor: bool,
+    netns: String,
+    rootfs: PathBuf,
+    spec: Value,
+    directory: PathBuf,
+}
+
+/// Answers each line of standard input with the microseconds it took.
+pub(crate) fn serve(plan: &Path) -> Result<()> {
+    let plan = Plan::read(plan)?;
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let took = match line.strip_prefix("burst ") {
+            Some(count) => plan.burst(count.parse()?)?,
+            None => plan.one(0)?,
+        };
+        println!("{}", took.as_micros());
+    }
+    Ok(())
+}
+
+// === impl Plan ===
+
+impl Plan {
+    fn read(path: &Path) -> Result<Self> {
+        let plan = read_json(path)?;
+        let text =
+            |key: &str| plan[key].as_str().map(str::to_owned).with_context(|| format!("plan has no {key}"));
+        let options = plan["options"].as_array().cloned().unwrap_or_default();
+        Ok(Self {
+            program: text("program")?,
+            options: options.iter().filter_map(|option| option.as_str().map(str::to_owned)).collect(),
+            gvisor: plan["gvisor"].as_bool().unwrap_or_default(),
+            netns: text("netns")?,
+            rootfs: text("rootfs")?.into(),
+            spec: read_json(Path::new(&text("spec")?))?,
+            directory: text("directory")?.into(),
+        })
+    }
+
+    /// Start, remove; the time of the start.
+    fn one(&self, number: usize) -> Result<Duration> {
+        self.prepare(number)?;
+        let took = self.run(number)?;
+        self.remove(number)?;
+        Ok(took)
+    }
+
+    fn burst(&self, count: usize) -> Result<Duration> {
+        for number in 0..count {
+            self.prepare(number)?;
+        }
+        let started = Instant::now();
+        thread::scope(|scope| {
+            let starts: Vec<_> = (0..count).map(|number| scope.spawn(move || self.run(number))).collect();
+            starts.into_iter().try_for_each(|start| match start.join() {
+                Ok(result) => result.map(drop),
+                Err(_) => anyhow::bail!("a start panicked"),
+            })
+        })?;
+        let took = started.elapsed();
+        (0..count).try_for_each(|number| self.remove(number))?;
+        Ok(took)
+    }
+
+    fn bundle(&self, number: usize) -> PathBuf {
+        self.directory.join(number.to_string())
+    }
+
+    /// The sandbox's own spec with another cgroup, another network namespace and the root by its full path.
+    fn prepare(&self, number: usize) -> Result<()> {
+        let mut spec = self.spec.clone();
+        spec["root"]["path"] = json!(self.rootfs);
+        spec["linux"]["cgroupsPath"] = json!(format!("/asbench/{number}"));
+        if let Some(namespaces) = spec["linux"]["namespaces"].as_array_mut() {
+            for namespace in namespaces.iter_mut().filter(|namespace| namespace["type"] == "network") {
+                namespace["path"] = json!(format!("/run/netns/{}", self.netns));
+            }
+        }
+        fs::create_dir_all(self.bundle(number))?;
+        Ok(fs::write(self.bundle(number).join("config.json"), spec.to_string())?)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--root").arg(self.directory.join("state")).args(&self.options);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    fn run(&self, number: usize) -> Result<Duration> {
+        let detach = if self.gvisor { "-detach" } else { "--detach" };
+        let mut command = self.command();
+        command.args(["run", detach, "--bundle"]).arg(self.bundle(number)).arg(id(number));
+        let started = Instant::now();
+        let status = command.status()?;
+        let took = started.elapsed();
+        ensure!(status.success(), "{command:?}: {status}");
+        Ok(took)
+    }
+
+    fn remove(&self, number: usize) -> Result<()> {
+        let flag = if self.gvisor { "-force" } else { "--force" };
+        let status = self.command().args(["delete", flag]).arg(id(number)).status()?;
+        ensure!(status.success(), "delete: {status}");
+        Ok(())
+    }
+}
+
+fn id(number: usize) -> String {
+    format!("asbench-{number}")
+}
