@@ -294,7 +294,7 @@ impl Compiler {
             }
         }
         for field in node.fields.iter() {
-            let _ = write!(key, "{}:{:x}{:?};", field.name, field.schema.address(), field.strategy);
+            let _ = write!(key, "{:?}:{:x}{:?};", field.name, field.schema.address(), field.strategy);
         }
         for link in node.additional.iter().chain(&node.items) {
             let _ = write!(key, "|{:x}", link.address());

@@ -1,6 +1,6 @@
 //! JSON values as CEL sees them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
 
 use kube_cel::cel::objects::{Key, Map};
@@ -66,6 +66,30 @@ pub(crate) fn typed(schema: &Schema, value: &Value) -> cel::Value {
         }
         other => untyped(other),
     }
+}
+
+/// An object of which only the named fields are looked at. The names are escaped ones.
+pub(crate) fn some_fields(
+    schema: &Schema,
+    object: &serde_json::Map<String, Value>,
+    names: &BTreeSet<&str>,
+) -> cel::Value {
+    let mut map = HashMap::with_capacity(names.len());
+    for field in schema.fields() {
+        let name = escape(field.name());
+        if names.contains(name.as_str())
+            && let Some(child) = object.get(field.name())
+        {
+            map.insert(key(name), typed(field.schema(), child));
+        }
+    }
+    for (name, child) in
+        object.iter().filter(|(name, _)| schema.field(name).is_none() && names.contains(name.as_str()))
+    {
+        let value = schema.values().map_or_else(|| untyped(child), |values| typed(values, child));
+        map.insert(key(name.clone()), value);
+    }
+    cel::Value::Map(Map { map: Arc::new(map) })
 }
 
 fn untyped(value: &Value) -> cel::Value {

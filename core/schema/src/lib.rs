@@ -19,6 +19,7 @@ mod duplicate;
 mod format;
 mod node;
 pub mod openapi;
+mod program;
 mod prune;
 mod rules;
 mod structural;

@@ -1,15 +1,17 @@
 //! CEL rules (`x-kubernetes-validations`).
 
-use std::fmt::{self, Debug, Display};
+use std::collections::BTreeSet;
+use std::fmt::{self, Debug};
 use std::sync::LazyLock;
 
 use kube_cel::KubeCelExt;
-use kube_cel::cel::{self, Context, Program};
+use kube_cel::cel::{self, Context};
 use serde_json::Value;
 use wire::FieldError;
 
-use crate::convert::typed;
+use crate::convert::{some_fields, typed};
 use crate::node::{Kind, Schema};
+use crate::program::Program;
 
 /// A compiled rule.
 pub(crate) struct Rule {
@@ -19,8 +21,6 @@ pub(crate) struct Rule {
     message_program: Option<Program>,
     reason: Option<Box<str>>,
     field_path: Option<Box<str>>,
-    /// Compares with the value before.
-    transition: bool,
     optional_old: bool,
 }
 
@@ -32,7 +32,6 @@ impl Rule {
         let text = |key: &str| rule[key].as_str().filter(|text| !text.is_empty());
         let source = text("rule").ok_or_else(|| "Required value: rule is required".to_owned())?;
         let program = compile(source)?;
-        let transition = program.references().has_variable("oldSelf");
         let message_program = text("messageExpression").map(compile).transpose()?;
         Ok(Self {
             text: source.into(),
@@ -41,7 +40,6 @@ impl Rule {
             message_program,
             reason: text("reason").map(Box::from),
             field_path: text("fieldPath").map(Box::from),
-            transition,
             optional_old: rule["optionalOldSelf"].as_bool().unwrap_or_default(),
         })
     }
@@ -49,7 +47,7 @@ impl Rule {
     /// The words for a failure, as given, computed, or the rule itself.
     fn words(&self, context: &Context<'_>) -> String {
         if let Some(program) = &self.message_program
-            && let Ok(cel::Value::String(text)) = program.execute(context)
+            && let Ok(cel::Value::String(text)) = program.run(context)
             && !text.trim().is_empty()
         {
             return text.trim().to_owned();
@@ -89,14 +87,19 @@ pub(crate) fn check(
 ) {
     let Some(rules) = &schema.rules else { return };
     let mut context = library().new_inner_scope();
-    context.add_variable_from_value("self", typed(schema, value));
-    context.add_variable_from_value("oldSelf", old.map_or(cel::Value::Null, |old| typed(schema, old)));
+    let fields = used_fields(rules);
+    let convert = |value: &Value| match (&fields, value) {
+        (Some(fields), Value::Object(object)) => some_fields(schema, object, fields),
+        _ => typed(schema, value),
+    };
+    context.add_variable_from_value("self", convert(value));
+    context.add_variable_from_value("oldSelf", old.map_or(cel::Value::Null, convert));
     for rule in rules.iter() {
-        if rule.transition && old.is_none() && !rule.optional_old {
+        if rule.program.compares() && old.is_none() && !rule.optional_old {
             continue;
         }
-        let unchanged = !rule.transition && old == Some(value);
-        let detail = match rule.program.execute(&context) {
+        let unchanged = !rule.program.compares() && old == Some(value);
+        let detail = match rule.program.run(&context) {
             Ok(cel::Value::Bool(true)) => continue,
             Ok(cel::Value::Bool(false)) => rule.words(&context),
             Ok(_) => "rule evaluation error: the result is no truth value".to_owned(),
@@ -114,14 +117,20 @@ fn library() -> &'static Context<'static> {
     &LIBRARY
 }
 
-/// Compiles an expression. The nesting is bounded first: the compiler is recursive.
-fn compile(text: &str) -> Result<Program, String> {
-    let fail =
-        |error: &dyn Display| format!("Invalid value: {}: compilation failed: {error}", wire::quote(text));
-    if text.len() > 16 * 1024 {
-        return Err(fail(&"longer than 16384 bytes"));
+/// The fields that the rules look at, if none takes the value whole: what nobody looks at is not converted.
+fn used_fields(rules: &[Rule]) -> Option<BTreeSet<&str>> {
+    let programs = rules.iter().flat_map(|rule| std::iter::once(&rule.program).chain(&rule.message_program));
+    let mut out = BTreeSet::new();
+    for program in programs {
+        out.extend(program.fields()?.iter().map(String::as_str));
     }
-    Program::compile(text).map_err(|error| fail(&error))
+    Some(out)
+}
+
+/// Compiles an expression, with the words of Kubernetes if it cannot be.
+fn compile(text: &str) -> Result<Program, String> {
+    let words = |error| format!("Invalid value: {}: compilation failed: {error}", wire::quote(text));
+    Program::compile(text).map_err(words)
 }
 
 /// A type's name as messages give it.

@@ -1,0 +1,218 @@
+//! CEL programs that cannot take the process down.
+//!
+//! The CEL parser and interpreter are recursive with large frames: thirty nested parentheses overflow an ordinary
+//! thread's stack, which aborts the process, and some malformed texts make the parser panic. So texts are bounded,
+//! parsing runs on a thread of its own with a large stack, and what is nested deeply is evaluated on one, too.
+//!
+//! **Limit:** nothing bounds how long an evaluation takes, other than how deeply loops may be nested.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use kube_cel::cel::common::ast::{EntryExpr, Expr};
+use kube_cel::cel::{self, Context, IdedExpr};
+
+/// The longest text taken, in bytes.
+const MAX_TEXT: usize = 8 * 1024;
+/// How deeply brackets may be nested in a text.
+const MAX_BRACKETS: usize = 64;
+/// How deep an expression may be.
+const MAX_DEPTH: usize = 250;
+/// How deeply loops (`all`, `exists`, `map`, ...) may be nested.
+const MAX_LOOPS: usize = 3;
+/// The deepest expression that is evaluated on the caller's stack.
+const SHALLOW: usize = 12;
+/// The stack for parsing, in bytes; only what is touched is ever backed by memory.
+const PARSE_STACK: usize = 256 << 20;
+/// The stack for evaluating deep expressions, in bytes.
+const RUN_STACK: usize = 32 << 20;
+
+/// A compiled expression.
+pub(crate) struct Program {
+    program: cel::Program,
+    depth: usize,
+    fields: Option<BTreeSet<String>>,
+    old: bool,
+}
+
+// === impl Program ===
+
+impl Program {
+    /// Compiles a text.
+    pub(crate) fn compile(text: &str) -> Result<Self, String> {
+        if text.len() > MAX_TEXT {
+            return Err(format!("the expression is longer than {MAX_TEXT} bytes"));
+        }
+        if brackets(text) > MAX_BRACKETS {
+            return Err(format!("the expression nests brackets deeper than {MAX_BRACKETS}"));
+        }
+        let parse = || {
+            let program = cel::Program::compile(text).map_err(|error| error.to_string())?;
+            let mut shape = Shape::default();
+            shape.walk(program.expression(), 1, 0);
+            if shape.depth > MAX_DEPTH {
+                return Err(format!("the expression is nested deeper than {MAX_DEPTH}"));
+            }
+            if shape.loops > MAX_LOOPS {
+                return Err(format!("the expression nests loops deeper than {MAX_LOOPS}"));
+            }
+            let old = program.references().has_variable("oldSelf");
+            let fields = (!shape.whole).then_some(shape.fields);
+            Ok(Self { program, depth: shape.depth, fields, old })
+        };
+        on_stack(PARSE_STACK, parse).unwrap_or_else(|| Err("the expression cannot be parsed".to_owned()))
+    }
+
+    /// Evaluates the expression.
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<cel::Value, String> {
+        let execute = || self.program.execute(context).map_err(|error| error.to_string());
+        let result = if self.depth > SHALLOW {
+            on_stack(RUN_STACK, execute)
+        } else {
+            catch_unwind(AssertUnwindSafe(execute)).ok()
+        };
+        result.unwrap_or_else(|| Err("the expression cannot be evaluated".to_owned()))
+    }
+
+    /// Whether the expression looks at the value before.
+    pub(crate) fn compares(&self) -> bool {
+        self.old
+    }
+
+    /// The fields of `self` and `oldSelf` that the expression looks at; `None` if it uses one of them whole.
+    pub(crate) fn fields(&self) -> Option<&BTreeSet<String>> {
+        self.fields.as_ref()
+    }
+}
+
+/// Runs work on a thread with a stack of that many bytes. `None` if it panicked or no thread can be had.
+fn on_stack<T: Send>(size: usize, work: impl FnOnce() -> T + Send) -> Option<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("cel".to_owned()).stack_size(size);
+        thread.spawn_scoped(scope, work).ok()?.join().ok()
+    })
+}
+
+/// How deeply brackets are nested. Brackets in string literals count too: a text may be refused needlessly, but
+/// not the other way round.
+fn brackets(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+/// What a walk over an expression finds.
+#[derive(Default)]
+struct Shape {
+    depth: usize,
+    loops: usize,
+    whole: bool,
+    fields: BTreeSet<String>,
+}
+
+// === impl Shape ===
+
+impl Shape {
+    fn walk(&mut self, node: &IdedExpr, depth: usize, loops: usize) {
+        self.depth = self.depth.max(depth);
+        self.loops = self.loops.max(loops);
+        let depth = depth + 1;
+        match &node.expr {
+            Expr::Ident(name) => self.whole |= is_self(name),
+            Expr::Select(select) => match &select.operand.expr {
+                Expr::Ident(name) if is_self(name) => {
+                    self.fields.insert(select.field.clone());
+                }
+                _ => self.walk(&select.operand, depth, loops),
+            },
+            Expr::Call(call) => {
+                let operands = call.target.iter().map(|target| &**target).chain(&call.args);
+                operands.for_each(|operand| self.walk(operand, depth, loops));
+            }
+            Expr::List(list) => list.elements.iter().for_each(|element| self.walk(element, depth, loops)),
+            Expr::Map(map) => map.entries.iter().for_each(|entry| self.entry(&entry.expr, depth, loops)),
+            Expr::Struct(object) => {
+                object.entries.iter().for_each(|entry| self.entry(&entry.expr, depth, loops))
+            }
+            Expr::Comprehension(each) => {
+                self.walk(&each.iter_range, depth, loops);
+                for part in [&each.accu_init, &each.loop_cond, &each.loop_step, &each.result] {
+                    self.walk(part, depth, loops + 1);
+                }
+            }
+            Expr::Literal(_) | Expr::Unspecified => {}
+        }
+    }
+
+    fn entry(&mut self, entry: &EntryExpr, depth: usize, loops: usize) {
+        match entry {
+            EntryExpr::StructField(field) => self.walk(&field.value, depth, loops),
+            EntryExpr::MapEntry(entry) => {
+                self.walk(&entry.key, depth, loops);
+                self.walk(&entry.value, depth, loops);
+            }
+        }
+    }
+}
+
+fn is_self(name: &str) -> bool {
+    matches!(name, "self" | "oldSelf")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_texts_are_refused_and_do_not_take_the_process_down() {
+        let n = 4000;
+        let texts = [
+            format!("{}1{} == 1", "(".repeat(n), ")".repeat(n)),
+            "[".repeat(60),
+            format!("self{}", ".a".repeat(n)),
+            format!("self{}", "[0]".repeat(2000)),
+            format!("1{} == 1", "+1".repeat(n)),
+            format!("{}true", "true ? true : ".repeat(200)),
+            format!("self{}", ".size()".repeat(1000)),
+            format!("self{} == 1", ".all(x, self".repeat(20)),
+            "self.all(a, self.all(b, self.all(c, self.all(d, a == d))))".to_owned(),
+            "'".to_owned(),
+            String::new(),
+        ];
+        for text in texts {
+            assert!(Program::compile(&text).is_err(), "{}", &text[..text.len().min(40)]);
+        }
+    }
+
+    /// As deep as is allowed still runs, on a thread whose own stack is small.
+    #[test]
+    fn the_deepest_allowed_expressions_run_on_a_small_stack() {
+        let texts = [
+            (format!("1{} == 241", "+1".repeat(240)), true),
+            (format!("{}1{} == 1", "(".repeat(60), ")".repeat(60)), true),
+            (format!("true{}", " && true".repeat(900)), true),
+            (format!("{}true", "!".repeat(501)), false),
+        ];
+        for (text, wanted) in texts {
+            let program = Program::compile(&text).unwrap();
+            let run = || program.run(&Context::default());
+            assert_eq!(on_stack(512 << 10, run), Some(Ok(cel::Value::Bool(wanted))));
+        }
+    }
+
+    #[test]
+    fn the_fields_that_a_rule_looks_at_are_known() {
+        let fields = |text: &str| Program::compile(text).unwrap().fields().cloned();
+        let wanted = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
+        assert_eq!(fields("has(self.a) || self.b.c.all(x, x == oldSelf.a)"), Some(wanted));
+        assert_eq!(fields("size(self) > 1"), None);
+        assert_eq!(fields("self == oldSelf.a"), None);
+    }
+}
