@@ -90,6 +90,9 @@ pub struct Exit {
     /// The kernel killed something in it for want of memory and it failed.
     #[serde(default)]
     pub oom_killed: bool,
+    /// Nobody saw the end (reboot, supervisor killed): the code is Kubernetes' 137.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 /// Why a container could not be started. Written by the supervisor as `error.json`.

@@ -1,0 +1,161 @@
+//! Cgroups: the cap over all sandboxes, what a container uses, and removal.
+
+use crate::{detect::Runtimes, host, types::Stats};
+use podspec::CgroupVersion;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Root of all hierarchies.
+const TOP: &str = "/sys/fs/cgroup";
+
+/// A cgroup file that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set {}", path.display())]
+pub struct CgroupError {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+}
+
+// === impl Runtimes ===
+
+impl Runtimes {
+    /// Makes the cgroup that holds every sandbox of this instance and caps their memory together.
+    ///
+    /// # Errors
+    /// The kernel refuses, for example because the agent is not root.
+    pub fn prepare_cgroups(&self, memory_bytes: Option<u64>) -> Result<(), CgroupError> {
+        let name = self.instance_cgroup();
+        let (dir, file, unlimited) = match host::cgroup_version() {
+            CgroupVersion::V1 => (Path::new(TOP).join("memory").join(&name), "memory.limit_in_bytes", "-1"),
+            CgroupVersion::V2 => {
+                let controllers = Path::new(TOP).join("cgroup.subtree_control");
+                set(&controllers, "+memory +pids +cpu +cpuset +io")
+                    .or_else(|_| set(&controllers, "+memory +pids +cpu"))?;
+                (Path::new(TOP).join(&name), "memory.max", "max")
+            }
+        };
+        fs::create_dir_all(&dir).map_err(|source| CgroupError { path: dir.clone(), source })?;
+        let value = memory_bytes.map_or_else(|| unlimited.to_owned(), |bytes| bytes.to_string());
+        set(&dir.join(file), &value)
+    }
+
+    /// Removes a pod's cgroup once its containers are gone; one that is still in use stays.
+    pub fn remove_pod(&self, pod_uid: &str) {
+        for dir in directories(&format!("{}/{pod_uid}", self.instance_cgroup())) {
+            let _ = fs::remove_dir(dir);
+        }
+    }
+
+    /// `agent-sandbox-<instance>`.
+    pub(crate) fn instance_cgroup(&self) -> String {
+        format!("agent-sandbox-{}", self.inner.config.instance)
+    }
+}
+
+fn set(path: &Path, value: &str) -> Result<(), CgroupError> {
+    fs::write(path, value).map_err(|source| CgroupError { path: path.to_owned(), source })
+}
+
+/// Directories of a cgroup, one for each hierarchy.
+pub(crate) fn directories(path: &str) -> Vec<PathBuf> {
+    let relative = path.trim_start_matches('/');
+    if relative.is_empty() {
+        return Vec::new();
+    }
+    let own = Path::new(TOP).join(relative);
+    let hierarchies =
+        fs::read_dir(TOP).into_iter().flatten().flatten().map(|entry| entry.path().join(relative));
+    let mut list: Vec<PathBuf> = std::iter::once(own).chain(hierarchies).filter(|dir| dir.is_dir()).collect();
+    // `cpu` and `cpuacct` may be links to one directory.
+    list.sort();
+    list.dedup_by_key(|dir| dir.canonicalize().unwrap_or_default());
+    list
+}
+
+/// Names of the cgroups directly below a cgroup, over all hierarchies.
+pub(crate) fn children(path: &str) -> std::collections::BTreeSet<String> {
+    let entries =
+        directories(path).into_iter().flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
+    let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    dirs.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Kills everything in a cgroup and removes it. Blocks for up to two seconds; true when it is gone.
+pub(crate) fn destroy(path: &str) -> bool {
+    for _ in 0..80 {
+        let left = directories(path);
+        if left.is_empty() {
+            return true;
+        }
+        left.iter().for_each(|dir| remove_below(dir));
+        if directories(path).is_empty() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    false
+}
+
+fn remove_below(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_below(&entry.path());
+        }
+    }
+    if fs::remove_dir(dir).is_err() {
+        let pids = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+        for pid in pids.lines().filter_map(|pid| pid.parse().ok()) {
+            if let Some(process) = crate::process::hold(pid) {
+                crate::process::kill(&process);
+            }
+        }
+    }
+}
+
+/// What a cgroup uses, on v1 or v2; zero for what cannot be read.
+pub(crate) fn stats(path: &str) -> Stats {
+    let relative = path.trim_start_matches('/');
+    let read = |controller: &str, file: &str| {
+        fs::read_to_string(Path::new(TOP).join(controller).join(relative).join(file)).unwrap_or_default()
+    };
+    let number = |text: String| text.trim().parse::<u64>().unwrap_or(0);
+    let (cpu_nanos, memory_bytes, inactive, pids) = match host::cgroup_version() {
+        CgroupVersion::V1 => (
+            number(read("cpuacct", "cpuacct.usage")),
+            number(read("memory", "memory.usage_in_bytes")),
+            field(&read("memory", "memory.stat"), "total_inactive_file"),
+            number(read("pids", "pids.current")),
+        ),
+        CgroupVersion::V2 => (
+            field(&read("", "cpu.stat"), "usage_usec") * 1000,
+            number(read("", "memory.current")),
+            field(&read("", "memory.stat"), "inactive_file"),
+            number(read("", "pids.current")),
+        ),
+    };
+    Stats { cpu_nanos, memory_bytes, working_set_bytes: memory_bytes.saturating_sub(inactive), pids }
+}
+
+fn field(text: &str, name: &str) -> u64 {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::field;
+
+    #[test]
+    fn fields_match_whole_names() {
+        let text = "inactive_file_x 9\ninactive_file 4096\nusage_usec 7";
+        assert_eq!(field(text, "inactive_file"), 4096);
+        assert_eq!(field(text, "usage_usec"), 7);
+        assert_eq!(field(text, "usage"), 0);
+    }
+}

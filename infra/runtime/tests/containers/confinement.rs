@@ -1,0 +1,211 @@
+//! What a sandbox sees of the host, asked from inside.
+use crate::support::{BASE, DRIVERS, Host, exec};
+use podspec::Volume;
+use runtime::Driver;
+use serde_json::json;
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    time::Duration,
+};
+
+/// Tries what must not work, without tools that a minimal system lacks.
+const PROBE: &str = r#"
+import ctypes, os, errno
+libc = ctypes.CDLL(None, use_errno=True)
+def call(name, *args):
+    r = libc.syscall(*args)
+    print(name, "ok" if r >= 0 else errno.errorcode[ctypes.get_errno()])
+call("unshare", 272, 0x10000000)
+call("mount", 165, b"none", b"/tmp", b"tmpfs", 0, None)
+call("bpf", 321, 0, 0, 0)
+call("keyctl", 250, 0, 0, 0, 0, 0)
+call("perf", 298, 0, 0, -1, -1, 0)
+call("io_uring", 425, 1, 0)
+call("userfaultfd", 323, 0)
+call("af_vsock", 41, 40, 1, 0)
+call("af_alg", 41, 38, 5, 0)
+call("raw_socket", 41, 2, 3, 1)
+call("mknod", 133, b"/tmp/node", 0o20600, (1 << 8) | 1)
+call("reboot", 169, 0, 0, 0, None)
+call("unix_socket", 41, 1, 1, 0)
+print("nnp", libc.prctl(39, 0, 0, 0, 0))
+for path in ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware", "/proc/sysrq-trigger", "/sys/kernel/debug"]:
+    try:
+        data = os.listdir(path) if os.path.isdir(path) else open(path, "rb").read(16)
+        print("read", path, "empty" if not data else "DATA")
+    except OSError as e:
+        print("read", path, "no")
+for path in ["/proc/sys/kernel/hostname", "/proc/sysrq-trigger", "/sys/fs/cgroup/x"]:
+    try:
+        open(path, "w").write("x"); print("write", path, "DONE")
+    except OSError:
+        print("write", path, "no")
+"#;
+
+#[tokio::test]
+async fn ways_out_are_closed() {
+    let host = Host::new().await;
+    for driver in DRIVERS {
+        let (code, output) =
+            host.run(host.request(driver, json!({ "command": ["python3", "-c", PROBE] }))).await;
+        assert_eq!(code, 0, "{driver:?}: {output}");
+        let refused = [
+            "unshare",
+            "mount",
+            "bpf",
+            "keyctl",
+            "perf",
+            "io_uring",
+            "userfaultfd",
+            "af_vsock",
+            "af_alg",
+            "raw_socket",
+            "mknod",
+            "reboot",
+        ];
+        for name in refused {
+            assert!(output.contains(&format!("{name} E")), "{driver:?} {name}: {output}");
+        }
+        assert!(output.contains("unix_socket ok") && output.contains("nnp 1"), "{driver:?}: {output}");
+        assert!(!output.contains("DATA") && !output.contains("DONE"), "{driver:?}: {output}");
+    }
+    host.finish();
+}
+
+#[tokio::test]
+async fn capabilities_and_seccomp_are_what_the_spec_says() {
+    let host = Host::new().await;
+    for driver in DRIVERS {
+        let (_, output) = host.run(host.script(driver, "cat /proc/self/status")).await;
+        let field = |name: &str| {
+            let line = output.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.unwrap_or_else(|| panic!("{name}: {output}")).trim().to_owned()
+        };
+        // CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE SYS_CHROOT SETFCAP.
+        let expect = [0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 31].iter().fold(0_u64, |set, bit| set | 1 << bit);
+        assert_eq!(u64::from_str_radix(&field("CapBnd"), 16).expect("hex"), expect, "{driver:?}");
+        assert_eq!(u64::from_str_radix(&field("CapEff"), 16).expect("hex"), expect, "{driver:?}");
+        assert_eq!(field("Seccomp"), "2", "{driver:?}");
+    }
+    host.finish();
+}
+
+#[tokio::test]
+async fn neither_host_processes_nor_mounts_are_seen() {
+    let host = Host::new().await;
+    let mut sleeper = std::process::Command::new("sleep").arg("4242.5").spawn().expect("sleep");
+    for driver in DRIVERS {
+        let (_, output) = host
+            .run(host.script(driver, "cat /proc/*/cmdline | tr '\\0' ' '; ls /; cat /proc/mounts; hostname"))
+            .await;
+        assert!(!output.contains("4242.5"), "{driver:?}: {output}");
+        assert!(!output.contains("/tmp/as-runtime") || driver == Driver::Runc, "{driver:?}: {output}");
+        assert!(output.contains("sandbox\n"), "{output}");
+        let (code, output) = host.run(host.script(driver, "touch /usr/x 2>&1")).await;
+        assert!(code != 0, "{driver:?}: /usr is writable: {output}");
+    }
+    sleeper.kill().expect("kill");
+    sleeper.wait().expect("wait");
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_inside_is_nobody_outside_and_files_keep_plain_ids() {
+    let mut host = Host::new().await;
+    let volume = host.dir.join("volume");
+    fs::create_dir(&volume).expect("volume");
+    fs::set_permissions(&volume, fs::Permissions::from_mode(0o700)).expect("mode");
+    host.volumes.insert("data".into(), Volume::Dir { path: volume.clone(), read_only: false });
+    for driver in DRIVERS {
+        let script = "cat /proc/self/uid_map; stat -c %u:%g /etc/owned; cat /data/* 2>/dev/null; \
+                      echo hi > /data/new; mkdir -p /data/dir; chown 1000:1001 /data/new; stat -c %u:%g /data/new; \
+                      echo x > /top; chown 7 /top; rm /etc/owned; sleep 100";
+        let mounts = json!([{ "name": "data", "mountPath": "/data" }]);
+        let request =
+            host.request(driver, json!({ "command": ["/bin/sh", "-c", script], "volumeMounts": mounts }));
+        let (log, upper) = (request.log.path.clone(), request.rootfs.upper.clone());
+        let container = host.start(request).await;
+        crate::support::until(&log, "1000:1001").await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let output = crate::support::text(&log);
+        assert!(output.contains("5:6\n"), "{driver:?}: owner of a layer's file: {output}");
+        let meta = fs::metadata(volume.join("new")).expect("on disk");
+        assert_eq!((meta.uid(), meta.gid()), (1000, 1001), "{driver:?}: unshifted on the volume");
+        assert_eq!(fs::metadata(volume.join("dir")).expect("dir").uid(), 0, "{driver:?}");
+        assert_eq!(
+            fs::metadata(upper.join("top")).expect("upper").uid(),
+            7,
+            "{driver:?}: unshifted in the kept layer"
+        );
+        if driver == Driver::Runc {
+            assert!(output.contains(&format!("{BASE}")), "uid_map: {output}");
+            let owner = fs::metadata(format!("/proc/{}", container.pid())).expect("proc").uid();
+            assert_eq!(owner, BASE, "runs as a host user that owns nothing");
+        }
+        container.stop(9, Duration::ZERO).await.expect("stops");
+        fs::remove_file(volume.join("new")).expect("clean");
+    }
+    host.finish();
+}
+
+#[tokio::test]
+async fn a_kept_layer_survives_a_change_of_ids_and_of_driver() {
+    let host = Host::new().await;
+    let first = host.script(Driver::Runc, "echo kept > /root/file; chown 12:13 /root/file; ln -s x /link");
+    let rootfs = first.rootfs.clone();
+    host.run(first).await;
+    for (driver, base) in [(Driver::Runc, BASE + 65_536), (Driver::Runsc, 0), (Driver::Runc, BASE)] {
+        let mut request =
+            host.script(driver, "cat /root/file; stat -c %u:%g /root/file; echo again >> /root/log");
+        request.rootfs = rootfs.clone();
+        if let Some(ids) = &mut request.ids {
+            ids.base = base;
+            let map = json!([{ "containerID": 0, "hostID": base, "size": 65_536 }]);
+            request.spec["linux"]["uidMappings"] = map.clone();
+            request.spec["linux"]["gidMappings"] = map;
+        }
+        let (code, output) = host.run(request).await;
+        assert_eq!((code, output.as_str()), (0, "kept\n12:13\n"), "{driver:?}");
+    }
+    host.finish();
+}
+
+#[tokio::test]
+async fn read_only_roots_and_volumes_are_read_only_and_sub_paths_stay_inside() {
+    let mut host = Host::new().await;
+    let volume = host.dir.join("volume");
+    fs::create_dir_all(volume.join("sub")).expect("volume");
+    fs::write(volume.join("sub/file"), "inside").expect("file");
+    std::os::unix::fs::symlink("/etc", volume.join("evil")).expect("link");
+    host.volumes.insert("data".into(), Volume::Dir { path: volume.clone(), read_only: false });
+    for driver in DRIVERS {
+        let context = json!({ "readOnlyRootFilesystem": true });
+        let mounts = json!([
+            { "name": "data", "mountPath": "/ro", "readOnly": true },
+            { "name": "data", "mountPath": "/work", "subPath": "sub" },
+            { "name": "data", "mountPath": "/tmp", "subPath": "made/here" }
+        ]);
+        let script = "cat /work/file; touch /x 2>/dev/null && echo ROOT; touch /ro/x 2>/dev/null && echo VOLUME; touch /tmp/y && echo fine";
+        let request = host.request(driver, json!({ "command": ["/bin/sh", "-c", script], "securityContext": context, "volumeMounts": mounts }));
+        let (_, output) = host.run(request).await;
+        assert_eq!(output, "insidefine\n", "{driver:?}");
+        assert!(volume.join("made/here/y").exists());
+        let mounts = json!([{ "name": "data", "mountPath": "/work", "subPath": "evil" }]);
+        let request = host.request(driver, json!({ "command": ["true"], "volumeMounts": mounts }));
+        let error = host.runtimes.start(request).await.expect_err("must not follow the link out").to_string();
+        assert!(error.contains("cannot mount"), "{error}");
+    }
+    host.finish();
+}
+
+#[tokio::test]
+async fn low_ports_and_ping_work_without_power_over_the_network() {
+    let host = Host::new().await;
+    let script = "import socket\ns=socket.socket(); s.bind(('127.0.0.1',80)); print('bound')\np=socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP); print('ping')";
+    let container = host.start(host.script(Driver::Runc, "sleep 100")).await;
+    let (_, out, err) = exec(&container, &format!("python3 -c \"{script}\"")).await;
+    assert_eq!(out, "bound\nping\n", "{err}");
+    container.stop(9, Duration::ZERO).await.expect("stops");
+    host.finish();
+}
