@@ -33,7 +33,6 @@ mod route;
 mod rules;
 mod seed;
 mod server;
-mod shim;
 mod stored;
 mod stream;
 mod verb;

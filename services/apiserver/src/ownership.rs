@@ -1,8 +1,11 @@
 //! Who owns which field: the bridge to crate `merge`.
 
-use crate::shim::merge::apply::{self, Manager};
 use jiff::Timestamp;
 use kinds::Kind;
+use merge::{
+    Manager,
+    apply::{self, Conflict},
+};
 use serde_json::Value;
 use wire::{Cause, Status};
 
@@ -20,11 +23,17 @@ pub(crate) struct Writer {
 
 impl Writer {
     fn manager(&self, kind: &Kind) -> Manager {
+        let reset: &[&str] = match self.subresource.as_str() {
+            "" if kind.has_status() => &["status"],
+            "status" => &["spec"],
+            _ => &[],
+        };
         Manager {
             name: self.name.clone(),
             api_version: kind.api_version(),
             subresource: subresource_name(&self.subresource).map(str::to_owned),
             time: wire::time::seconds(self.now),
+            reset: reset.iter().map(ToString::to_string).collect(),
         }
     }
 
@@ -51,14 +60,11 @@ impl Writer {
     }
 }
 
-fn refused(conflicts: &[apply::Conflict]) -> Status {
-    let causes: Vec<Cause> = conflicts
-        .iter()
-        .map(|conflict| Cause {
-            reason: "FieldManagerConflict".to_owned(),
-            message: conflict.message(),
-            field: conflict.field.clone(),
-        })
-        .collect();
-    Status::apply_conflict(causes, apply::summary(conflicts))
+fn refused(conflicts: &[Conflict]) -> Status {
+    let cause = |conflict: &Conflict| Cause {
+        reason: "FieldManagerConflict".to_owned(),
+        message: format!("conflict with {}", conflict.manager),
+        field: conflict.path.clone(),
+    };
+    Status::apply_conflict(conflicts.iter().map(cause).collect(), apply::message(conflicts))
 }

@@ -65,8 +65,8 @@ pub struct Pki {
 // === impl PkiError ===
 
 impl PkiError {
-    fn bad(what: &str, reason: impl ToString) -> Self {
-        Self::Bad { what: what.to_owned(), reason: reason.to_string() }
+    fn bad(what: &str, reason: impl Into<String>) -> Self {
+        Self::Bad { what: what.to_owned(), reason: reason.into() }
     }
 }
 
@@ -84,8 +84,9 @@ impl Pki {
             Some(ca) if leaf::seconds_left("ca", &ca.cert, now)? > leaf::ADMIN.renew_before => ca,
             _ => dir.write("ca", new_authority(now)?)?,
         };
-        let key = KeyPair::from_pem(&ca.key).map_err(|error| PkiError::bad("ca", error))?;
-        let issuer = Issuer::from_ca_cert_pem(&ca.cert, key).map_err(|error| PkiError::bad("ca", error))?;
+        let key = KeyPair::from_pem(&ca.key).map_err(|error| PkiError::bad("ca", error.to_string()))?;
+        let issuer = Issuer::from_ca_cert_pem(&ca.cert, key)
+            .map_err(|error| PkiError::bad("ca", error.to_string()))?;
         let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
         let listen = listen.to_string();
         if !hosts.contains(&listen) {
@@ -109,13 +110,14 @@ impl Pki {
 
     /// The authority's certificate for verifying clients.
     pub(crate) fn ca_der(&self) -> Result<CertificateDer<'static>, PkiError> {
-        CertificateDer::from_pem_slice(self.ca.cert.as_bytes()).map_err(|error| PkiError::bad("ca", error))
+        CertificateDer::from_pem_slice(self.ca.cert.as_bytes())
+            .map_err(|error| PkiError::bad("ca", error.to_string()))
     }
 
     /// The serving certificate and how many seconds it may still be served, renewed if needed. Blocks on files.
     pub(crate) fn serving(&self, now: Timestamp) -> Result<(Arc<CertifiedKey>, i64), PkiError> {
         let pair = self.leaf("apiserver", &leaf::SERVING, now)?;
-        let bad = |error: &dyn std::fmt::Display| PkiError::bad("apiserver", error);
+        let bad = |error: &dyn std::fmt::Display| PkiError::bad("apiserver", error.to_string());
         let cert = CertificateDer::from_pem_slice(pair.cert.as_bytes()).map_err(|error| bad(&error))?;
         let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).map_err(|error| bad(&error))?;
         let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(|error| bad(&error))?;
@@ -145,7 +147,7 @@ impl std::fmt::Debug for KeyedCert {
 }
 
 fn new_authority(now: Timestamp) -> Result<KeyedCert, PkiError> {
-    let bad = |error: rcgen::Error| PkiError::bad("ca", error);
+    let bad = |error: rcgen::Error| PkiError::bad("ca", error.to_string());
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "agent-sandbox-ca");

@@ -80,8 +80,8 @@ impl Rules {
             errors.extend(schema::validate(self.schema(kind), new, old));
         }
         errors.extend(match old {
-            Some(old) => crate::shim::kinds2::validate_update(kind, subresource_name(subresource), new, old),
-            None => crate::shim::kinds2::validate_create(kind, new),
+            Some(old) => kinds::validate_update(kind, subresource_name(subresource), new, old),
+            None => kinds::validate_create(kind, new),
         });
         refuse(kind, object::name(new), &errors)
     }

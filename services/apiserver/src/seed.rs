@@ -75,19 +75,19 @@ fn served(crd: &Value, old: Option<&Value>, now: Timestamp) -> Value {
             if old["spec"] != crd["spec"] {
                 object::bump_generation(&mut new);
             }
-            new["status"] = status(crd, old["status"]["conditions"][0]["lastTransitionTime"].clone());
+            new["status"] = status(crd, &old["status"]["conditions"][0]["lastTransitionTime"]);
         }
         None => {
             object::set(&mut new, "uid", Value::from(random::uid()));
             object::set(&mut new, "creationTimestamp", object::time(now));
             object::set(&mut new, "generation", Value::from(1));
-            new["status"] = status(crd, object::time(now));
+            new["status"] = status(crd, &object::time(now));
         }
     }
     new
 }
 
-fn status(crd: &Value, since: Value) -> Value {
+fn status(crd: &Value, since: &Value) -> Value {
     let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": since});
     let versions = crd["spec"]["versions"].as_array().into_iter().flatten();
     let stored: Vec<&Value> =

@@ -149,7 +149,7 @@ impl Server {
         let core = self.core.clone();
         let service = tower_service(move |request: Request<kube::client::Body>| {
             let (core, identity) = (core.clone(), identity.clone());
-            async move { Ok::<_, BoxError>(in_process(core, identity, request).await?) }
+            in_process(core, identity, request)
         });
         kube::Client::new(service, self.default_namespace.as_str())
     }

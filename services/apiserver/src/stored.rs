@@ -66,19 +66,19 @@ pub(crate) fn encode(mut value: Value) -> Template {
     head.extend_from_slice(MARK);
     object::metadata(&mut value).remove("resourceVersion");
     let mut tail = b"\"".to_vec();
-    append_fields(&mut tail, value["metadata"].take());
+    append_fields(&mut tail, &value["metadata"].take());
     tail.push(b'}');
     let rest = value.as_object_mut().map(std::mem::take).unwrap_or_default();
     let rest =
         rest.into_iter().filter(|(key, _)| !matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));
-    append_fields(&mut tail, Value::Object(rest.collect()));
+    append_fields(&mut tail, &Value::Object(rest.collect()));
     tail.push(b'}');
     Template::new(head, tail)
 }
 
 /// Appends `,"a":1,"b":2` for the fields of an object.
-fn append_fields(out: &mut Vec<u8>, fields: Value) {
-    let bytes = to_json(&fields);
+fn append_fields(out: &mut Vec<u8>, fields: &Value) {
+    let bytes = to_json(fields);
     if bytes.len() > 2 {
         out.push(b',');
         out.extend_from_slice(&bytes[1..bytes.len() - 1]);

@@ -8,6 +8,7 @@ mod list;
 mod modify;
 mod page;
 mod patch;
+mod review;
 mod subresource;
 mod watch;
 
@@ -35,6 +36,7 @@ pub(crate) struct Call<'a> {
     pub(crate) target: Target,
     pub(crate) query: Query,
     pub(crate) accept: Accept,
+    pub(crate) identity: &'a Identity,
     pub(crate) now: Timestamp,
     /// The field manager when the request names none.
     agent: String,
@@ -62,13 +64,12 @@ pub(crate) async fn dispatch(
             None => return Ok(crate::body::not_served()),
         },
     };
-    if !call.target.subresource.is_empty() {
-        if is_stream(&call.target) {
-            return Box::pin(stream::open(call, parts, body)).await;
-        }
+    if is_stream(&call.target) {
+        return Box::pin(stream::open(call, parts, body)).await;
     }
+    let unnamed = call.target.name.is_empty() && matches!(verb, "update" | "patch");
     let answer = match (verb, call.target.subresource.as_str()) {
-        _ if !verbs.contains(&verb) => Err(Status::method_not_allowed()),
+        _ if unnamed || !verbs.contains(&verb) => Err(Status::method_not_allowed()),
         ("watch", "") => watch::watch(&call),
         ("list", "") => list::list(&call),
         ("get", "" | "status") => get::get(&call),
@@ -86,6 +87,7 @@ pub(crate) async fn dispatch(
 
 async fn write(call: &mut Call<'_>, verb: &str, parts: &Parts, body: &[u8]) -> Result<Reply, Status> {
     match verb {
+        "create" if call.kind().storage.is_none() => review::create(call, parts, body),
         "create" => create::create(call, parts, body).await,
         "update" => modify::update(call, parts, body).await,
         "patch" => patch::patch(call, parts, body).await,
@@ -111,7 +113,7 @@ impl<'a> Call<'a> {
     /// Gathers what verbs need from a request.
     pub(crate) fn new(
         core: &'a Arc<Core>,
-        identity: &Identity,
+        identity: &'a Identity,
         target: Target,
         query: Query,
         accept: Accept,
@@ -119,7 +121,7 @@ impl<'a> Call<'a> {
     ) -> Self {
         let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
         let agent = agent.map_or_else(|| identity.agent().to_owned(), wire::options::default_manager);
-        Self { core, target, query, accept, now: Timestamp::now(), agent, warnings: Vec::new() }
+        Self { core, target, query, accept, identity, now: Timestamp::now(), agent, warnings: Vec::new() }
     }
 
     /// The kind, in the version asked for.

@@ -85,7 +85,7 @@ impl View {
             return self.item(bytes);
         }
         let value = stored::decode(self.kind, bytes)?;
-        let columns = if columns { crate::shim::kinds2::columns(self.kind) } else { Vec::new() };
+        let columns = if columns { kinds::columns(self.kind) } else { Vec::new() };
         let meta = json!({"resourceVersion": object::text(&value, "resourceVersion")});
         let row = self.row(&value, bytes)?;
         Ok(to_json(&Table::new(meta, columns, vec![row])).into())
@@ -135,7 +135,7 @@ impl View {
                 partial(&stored::served(self.kind, bytes)?).map(read)?
             }
         };
-        Ok(Row { object, ..crate::shim::kinds2::row(self.kind, value, Timestamp::now()) })
+        Ok(Row { object, ..kinds::row(self.kind, value, Timestamp::now()) })
     }
 
     fn list_head(&self, meta: &ListMeta) -> Vec<u8> {
@@ -158,7 +158,7 @@ impl View {
         head.pop();
         if self.accept.form == Form::Table {
             head.extend_from_slice(b",\"columnDefinitions\":");
-            head.extend(to_json(&crate::shim::kinds2::columns(self.kind)));
+            head.extend(to_json(&kinds::columns(self.kind)));
         }
         head.extend_from_slice(format!(",\"{items}\":[").as_bytes());
         head

@@ -75,7 +75,7 @@ impl Leaf<'_> {
 
     /// Makes a new one.
     pub(super) fn sign(&self, issuer: &Issuer<'_, KeyPair>, now: Timestamp) -> Result<KeyedCert, PkiError> {
-        let bad = |error: rcgen::Error| PkiError::bad(self.name, error);
+        let bad = |error: rcgen::Error| PkiError::bad(self.name, error.to_string());
         let hosts = if self.purpose.named_hosts { self.hosts.to_vec() } else { Vec::new() };
         let mut params = CertificateParams::new(hosts).map_err(bad)?;
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -98,8 +98,8 @@ fn with_parsed<T>(
     pem: &str,
     read: impl FnOnce(&X509Certificate<'_>) -> T,
 ) -> Result<T, PkiError> {
-    let (_, pem) = parse_x509_pem(pem.as_bytes()).map_err(|error| PkiError::bad(what, error))?;
-    let cert = pem.parse_x509().map_err(|error| PkiError::bad(what, error))?;
+    let (_, pem) = parse_x509_pem(pem.as_bytes()).map_err(|error| PkiError::bad(what, error.to_string()))?;
+    let cert = pem.parse_x509().map_err(|error| PkiError::bad(what, error.to_string()))?;
     Ok(read(&cert))
 }
 

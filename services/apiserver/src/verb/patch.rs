@@ -5,8 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{StatusCode, request::Parts};
 use kinds::Kind;
+use merge::PatchError;
 use serde_json::Value;
-use wire::{FieldError, FieldValidation, PatchKind, PatchOptions, Qualified, Status};
+use wire::{
+    FieldError, FieldValidation, PatchKind, PatchOptions, Qualified, Reason, Status, status::Details,
+};
 
 use super::{
     Call, create, draft,
@@ -20,9 +23,6 @@ use crate::{
     ownership::Writer,
     rules,
 };
-
-/// The most operations in a JSON patch.
-const MAX_OPERATIONS: usize = 10_000;
 
 /// Patches an object, or creates it by applying.
 pub(super) async fn patch(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> Result<Reply, Status> {
@@ -88,28 +88,21 @@ fn merged(
     patch: &Value,
     new: &mut Value,
 ) -> Result<(), Status> {
-    let unprocessable = |why: String| Status::failure(422, wire::Reason::Invalid, why);
     match patch_kind {
-        PatchKind::Json => {
-            let operations = patch.as_array().map_or(0, Vec::len);
-            if operations > MAX_OPERATIONS {
-                return Err(Status::too_large(format!(
-                    "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {operations}"
-                )));
-            }
-            crate::shim::merge::json_patch(new, patch).map_err(|error| {
-                unprocessable(format!(
-                    "the server rejected our request due to an error in our request: {error}"
-                ))
-            })
-        }
+        PatchKind::Json => merge::json_patch(new, patch).map_err(refused),
         PatchKind::Merge => {
-            crate::shim::merge::merge_patch(new, patch);
+            merge::merge_patch(new, patch);
             Ok(())
         }
-        PatchKind::Strategic => crate::shim::merge::strategic(core.rules.schema(kind), new, patch)
-            .map_err(|error| Status::bad_request(error.to_string())),
+        PatchKind::Strategic => merge::strategic(core.rules.schema(kind), new, patch).map_err(refused),
         PatchKind::Apply => Ok(()),
+    }
+}
+
+pub(super) fn refused(error: PatchError) -> Status {
+    match error {
+        PatchError::Malformed(why) => Status::bad_request(why),
+        PatchError::Unfit(why) => Status::failure(422, Reason::Invalid, why).with(Details::default()),
     }
 }
 
@@ -138,7 +131,7 @@ async fn apply(
         if call.core.store.get(&call.key()).is_some() {
             match apply_to_live(call, &applied, options, &writer).await {
                 // Deleted meanwhile: create it.
-                Err(status) if status.is(&wire::Reason::NotFound) => {}
+                Err(status) if status.is(&Reason::NotFound) => {}
                 answer => return call.view()?.reply(StatusCode::OK, &answer?),
             }
         } else if !call.target.subresource.is_empty() {
@@ -146,7 +139,7 @@ async fn apply(
         } else {
             match apply_to_nothing(call, &applied, options, &writer).await {
                 // Created meanwhile: merge into it.
-                Err(status) if status.is(&wire::Reason::AlreadyExists) => {}
+                Err(status) if status.is(&Reason::AlreadyExists) => {}
                 answer => return call.view()?.reply(StatusCode::CREATED, &answer?),
             }
         }

@@ -126,12 +126,11 @@ fn scaled(kind: Option<PatchKind>, mut shown: Value, sent: &Value) -> Result<Val
     match kind {
         None => Ok(sent.clone()),
         Some(PatchKind::Json) => {
-            crate::shim::merge::json_patch(&mut shown, sent)
-                .map_err(|error| Status::bad_request(error.to_string()))?;
+            merge::json_patch(&mut shown, sent).map_err(|error| Status::bad_request(error.to_string()))?;
             Ok(shown)
         }
         Some(_) => {
-            crate::shim::merge::merge_patch(&mut shown, sent);
+            merge::merge_patch(&mut shown, sent);
             Ok(shown)
         }
     }

@@ -187,7 +187,6 @@ fn frame(kind: &str, object: &[u8]) -> Bytes {
     out.into()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "used as map_err's function")]
 fn too_old(expired: Expired) -> Status {
     Status::too_old(expired.requested, expired.oldest)
 }

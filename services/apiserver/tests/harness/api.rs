@@ -1,5 +1,5 @@
 //! A server with its store in a temporary folder, asked in process, over TLS, or by kubectl.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test file uses its part")]
 
 use std::path::{Path, PathBuf};
 
@@ -35,18 +35,32 @@ pub async fn start() -> Api {
     start_with(|_| ()).await
 }
 
+/// Starts a server whose in-process client is this user.
+pub async fn start_as(identity: Identity) -> Api {
+    launch(|_| (), identity, store::Config::default()).await
+}
+
+/// Starts a server that remembers only so many events for watches.
+pub async fn start_kept(events: usize) -> Api {
+    let kept = store::Config { window_events: events, ..store::Config::default() };
+    launch(|_| (), Identity::component("test"), kept).await
+}
+
 /// Starts a server with a changed configuration.
 pub async fn start_with(change: impl FnOnce(&mut Config)) -> Api {
+    launch(change, Identity::component("test"), store::Config::default()).await
+}
+
+async fn launch(change: impl FnOnce(&mut Config), identity: Identity, kept: store::Config) -> Api {
     let dir = tempfile::tempdir().unwrap();
-    let store =
-        Store::open(store::Config { dir: dir.path().join("store"), ..store::Config::default() }).unwrap();
+    let store = Store::open(store::Config { dir: dir.path().join("store"), ..kept }).unwrap();
     let mut config =
         Config { listen: ([127, 0, 0, 1], 0).into(), pki_dir: dir.path().join("pki"), ..Config::default() };
     change(&mut config);
     let server = Server::build(config, store.clone()).await.unwrap();
     let kubeconfig = dir.path().join("kubeconfig");
     kubeconfig::write(&kubeconfig, &server.url(), server.pki(), None).unwrap();
-    let (client, url) = (server.client(Identity::component("test")), server.url());
+    let (client, url) = (server.client(identity), server.url());
     let stop = CancellationToken::new();
     #[expect(clippy::disallowed_methods, reason = "a test waits for it in `stop`")]
     let running = tokio::spawn(server.run(stop.clone()));

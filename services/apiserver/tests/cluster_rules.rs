@@ -1,0 +1,237 @@
+//! Namespaces, versions, services, CRDs, discovery: what holds across kinds.
+
+#[path = "harness/api.rs"]
+mod api;
+
+use api::{config_map, pod, start};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn the_first_namespaces_exist() {
+    let api = start().await;
+    for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+        let namespace = api.get(&format!("/api/v1/namespaces/{name}")).await.expect(200);
+        assert_eq!(namespace["status"]["phase"], "Active");
+        assert_eq!(namespace["metadata"]["labels"]["kubernetes.io/metadata.name"], name);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_created_in_a_namespace_that_is_missing_or_ending() {
+    let api = start().await;
+    let maps = "/api/v1/namespaces/n1/configmaps";
+    let status = api.post(maps, &config_map("a", "1")).await.expect(404);
+    assert_eq!(status["message"], "namespaces \"n1\" not found");
+    let made = api
+        .post(
+            "/api/v1/namespaces",
+            &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n1"}}),
+        )
+        .await;
+    assert_eq!(made.expect(201)["spec"]["finalizers"], json!(["kubernetes"]));
+    api.post(maps, &config_map("a", "1")).await.expect(201);
+    let marked = api.delete("/api/v1/namespaces/n1", &Value::Null).await.expect(200);
+    assert_eq!(marked["status"]["phase"], "Terminating");
+    let status = api.post(maps, &config_map("b", "1")).await.expect(403);
+    assert_eq!(
+        status["message"],
+        "configmaps \"b\" is forbidden: unable to create new content in namespace n1 because it is being terminated"
+    );
+    assert_eq!(status["details"]["causes"][0]["reason"], "NamespaceTerminating");
+    let mut done = api.get("/api/v1/namespaces/n1").await.expect(200);
+    done["spec"]["finalizers"] = json!([]);
+    api.put("/api/v1/namespaces/n1/finalize", &done).await.expect(200);
+    assert_eq!(api.get("/api/v1/namespaces/n1").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_sandbox_is_one_object_in_both_versions() {
+    let api = start().await;
+    let alpha = "/apis/agents.x-k8s.io/v1alpha1/namespaces/default/sandboxes";
+    let beta = "/apis/agents.x-k8s.io/v1beta1/namespaces/default/sandboxes";
+    let sent = json!({"apiVersion": "agents.x-k8s.io/v1alpha1", "kind": "Sandbox", "metadata": {"name": "s"},
+        "spec": {"replicas": 0, "podTemplate": {"spec": {"containers": [{"name": "main", "image": "busybox"}]}}}});
+    let made = api.post(alpha, &sent).await;
+    assert!(made.headers["warning"].to_str().unwrap().contains("deprecated"));
+    assert_eq!(made.expect(201)["apiVersion"], "agents.x-k8s.io/v1alpha1");
+    let seen = api.get(&format!("{beta}/s")).await.expect(200);
+    assert_eq!(
+        (&seen["apiVersion"], &seen["spec"]["operatingMode"]),
+        (&json!("agents.x-k8s.io/v1beta1"), &json!("Suspended"))
+    );
+    api.patch(&format!("{beta}/s"), "merge", &json!({"spec": {"operatingMode": "Running"}}))
+        .await
+        .expect(200);
+    let seen = api.get(&format!("{alpha}/s")).await.expect(200);
+    assert_eq!(seen["spec"]["replicas"], 1);
+    let scale =
+        api.patch(&format!("{alpha}/s/scale"), "merge", &json!({"spec": {"replicas": 0}})).await.expect(200);
+    assert_eq!(scale["spec"]["replicas"], 0);
+    assert_eq!(api.get(&format!("{beta}/s")).await.expect(200)["spec"]["operatingMode"], "Suspended");
+    let list = api.get(alpha).await.expect(200);
+    assert_eq!(list["items"][0]["apiVersion"], "agents.x-k8s.io/v1alpha1");
+    let events = api.events(&format!("{alpha}?watch=1&timeoutSeconds=1")).await;
+    assert_eq!(events[0]["object"]["apiVersion"], "agents.x-k8s.io/v1alpha1");
+}
+
+#[tokio::test]
+async fn an_event_is_one_object_in_both_groups() {
+    let api = start().await;
+    let new = "/apis/events.k8s.io/v1/namespaces/default/events";
+    let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"},
+        "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "c", "reportingInstance": "i",
+        "action": "A", "reason": "R", "type": "Normal", "note": "hello",
+        "regarding": {"kind": "Pod", "name": "p", "namespace": "default"}});
+    api.post(new, &event).await.expect(201);
+    let old = api.get("/api/v1/namespaces/default/events/e").await.expect(200);
+    assert_eq!((&old["message"], &old["involvedObject"]["name"]), (&json!("hello"), &json!("p")));
+    let found =
+        api.get("/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3Dp").await.expect(200);
+    assert_eq!(found["items"].as_array().unwrap().len(), 1);
+    assert_eq!(api.get(&format!("{new}/e")).await.expect(200)["note"], "hello");
+}
+
+#[tokio::test]
+async fn services_get_addresses_of_their_own() {
+    let api = api::start_with(|config| config.service_network = ([10, 9, 8, 0].into(), 30)).await;
+    let services = "/api/v1/namespaces/default/services";
+    let service = |name: &str, address: Value| {
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+            "spec": {"clusterIP": address, "ports": [{"port": 80}], "selector": {"a": "b"}}})
+    };
+    let a = api.post(services, &service("a", Value::Null)).await.expect(201);
+    let b = api.post(services, &service("b", Value::Null)).await.expect(201);
+    let address = |made: &Value| made["spec"]["clusterIP"].as_str().unwrap().to_owned();
+    let mut both = [address(&a), address(&b)];
+    both.sort();
+    assert_eq!(both, ["10.9.8.1", "10.9.8.2"]);
+    assert_eq!(a["spec"]["clusterIPs"], json!([address(&a)]));
+    assert_eq!(api.post(services, &service("c", Value::Null)).await.status, 500);
+    let none = api.post(services, &service("headless", json!("None"))).await.expect(201);
+    assert_eq!(none["spec"]["clusterIP"], "None");
+    let taken = api.post(services, &service("c", json!(address(&a)))).await.expect(422);
+    assert!(taken["message"].as_str().unwrap().contains("provided IP is already allocated"), "{taken}");
+    api.delete(&format!("{services}/a"), &Value::Null).await.expect(200);
+    let c = api.post(services, &service("c", Value::Null)).await.expect(201);
+    assert_eq!(address(&c), address(&a));
+    api.patch(&format!("{services}/c"), "merge", &json!({"metadata": {"labels": {"x": "y"}}}))
+        .await
+        .expect(200);
+    assert_eq!(address(&api.get(&format!("{services}/c")).await.expect(200)), address(&a));
+}
+
+#[tokio::test]
+async fn other_crds_are_refused_and_ours_stay() {
+    let api = start().await;
+    let crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let ours = api.get(&format!("{crds}/sandboxes.agents.x-k8s.io")).await.expect(200);
+    let types: Vec<&Value> =
+        ours["status"]["conditions"].as_array().unwrap().iter().map(|c| &c["type"]).collect();
+    assert_eq!(types, ["NamesAccepted", "Established"]);
+    assert_eq!(api.delete(&format!("{crds}/sandboxes.agents.x-k8s.io"), &Value::Null).await.status, 403);
+    let mut other = ours.clone();
+    other["metadata"] = json!({"name": "widgets.example.com"});
+    other["spec"]["group"] = "example.com".into();
+    other["spec"]["names"] =
+        json!({"plural": "widgets", "kind": "Widget", "singular": "widget", "listKind": "WidgetList"});
+    let status = api.post(crds, &other).await.expect(403);
+    assert!(status["message"].as_str().unwrap().contains("serves the kinds it is built with"), "{status}");
+}
+
+#[tokio::test]
+async fn discovery_is_the_same_plain_and_aggregated() {
+    let api = start().await;
+    let groups = api.get("/apis").await.expect(200);
+    let plain: Vec<String> = groups["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| group["name"].as_str().unwrap().to_owned())
+        .collect();
+    for version in ["v2", "v2beta1"] {
+        let accept = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+        let answer = api.send("GET", "/apis", &[("accept", accept.as_str())], "").await;
+        assert_eq!(answer.headers["content-type"], accept.as_str());
+        let list = answer.expect(200);
+        assert_eq!(list["apiVersion"], format!("apidiscovery.k8s.io/{version}"));
+        let names: Vec<&str> = list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|group| group["metadata"]["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, plain);
+        let tag = answer.headers["etag"].to_str().unwrap().to_owned();
+        let again = api
+            .send("GET", "/apis", &[("accept", accept.as_str()), ("if-none-match", tag.as_str())], "")
+            .await;
+        assert_eq!(again.status, 304);
+    }
+    let agents = api.get("/apis/agents.x-k8s.io").await.expect(200);
+    assert_eq!(agents["preferredVersion"]["version"], "v1beta1");
+    let v1 = api.get("/api/v1").await.expect(200);
+    let names: Vec<&str> =
+        v1["resources"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();
+    for name in ["pods", "pods/log", "pods/exec", "namespaces/finalize", "nodes/proxy"] {
+        assert!(names.contains(&name), "{name}: {names:?}");
+    }
+    let aggregated = [("accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")];
+    let core = api.send("GET", "/api", &aggregated, "").await.expect(200);
+    assert_eq!(core["items"][0]["versions"][0]["version"], "v1");
+}
+
+#[tokio::test]
+async fn openapi_names_every_group_and_can_be_kept() {
+    let api = start().await;
+    let index = api.get("/openapi/v3").await.expect(200);
+    for path in ["api/v1", "apis/apps/v1", "apis/agents.x-k8s.io/v1beta1", "apis/agents.x-k8s.io/v1alpha1"] {
+        let url = index["paths"][path]["serverRelativeURL"].as_str().unwrap_or_else(|| panic!("{path}"));
+        let answer = api.get(url).await;
+        let document = answer.expect(200);
+        assert!(document["components"]["schemas"].is_object(), "{path}");
+        let tag = answer.headers["etag"].to_str().unwrap();
+        assert_eq!(api.send("GET", url, &[("if-none-match", tag)], "").await.status, 304);
+    }
+}
+
+#[tokio::test]
+async fn health_and_version_answer() {
+    let api = start().await;
+    for path in ["/healthz", "/livez", "/readyz"] {
+        let answer = api.get(path).await;
+        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, "ok"));
+    }
+    let version = api.get("/version").await.expect(200);
+    assert!(version["gitVersion"].as_str().unwrap().starts_with("v1.36."));
+}
+
+#[tokio::test]
+async fn everything_is_still_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        store::Store::open(store::Config { dir: dir.path().join("store"), ..store::Config::default() })
+            .unwrap()
+    };
+    let config = || apiserver::Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        pki_dir: dir.path().join("pki"),
+        ..apiserver::Config::default()
+    };
+    let pods = |server: &apiserver::Server| {
+        kube::Api::<k8s_openapi::api::core::v1::Pod>::default_namespaced(
+            server.client(apiserver::Identity::component("t")),
+        )
+    };
+    let store = open();
+    let server = apiserver::Server::build(config(), store.clone()).await.unwrap();
+    let sent = serde_json::from_value(pod("p")).unwrap();
+    let made = pods(&server).create(&kube::api::PostParams::default(), &sent).await.unwrap();
+    drop(server);
+    let before = store.revision();
+    store.close();
+    let store = open();
+    let server = apiserver::Server::build(config(), store.clone()).await.unwrap();
+    assert_eq!(pods(&server).get("p").await.unwrap(), made);
+    // Nothing that exists already is written again.
+    assert_eq!(store.revision(), before);
+}
