@@ -7,6 +7,10 @@ use crate::fields::FieldSet;
 use crate::managed::{self, Entry, Manager, Operation};
 use crate::typed::{self, Comparison};
 
+mod check;
+
+pub use check::check;
+
 /// Who owns the fields of an object that was there before anybody applied.
 const BEFORE: &str = "before-first-apply";
 

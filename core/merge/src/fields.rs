@@ -178,7 +178,7 @@ impl FieldSet {
 }
 
 /// Writes a step as Kubernetes prints it in conflicts.
-fn show_step(out: &mut String, step: &str) {
+pub(crate) fn show_step(out: &mut String, step: &str) {
     let (kind, rest) = step.split_at(step.len().min(2));
     let _ = match kind {
         "f:" => write!(out, ".{rest}"),

@@ -159,6 +159,11 @@ fn both<'a, T: ?Sized>(
     (fits && (left.is_some() || right.is_some())).then_some((left, right))
 }
 
+/// A list's items with their steps. Live lists may have items that repeat a step (two equal ports).
+pub(crate) fn all_steps<'a>(schema: Option<&Schema>, items: &'a [Value]) -> Vec<(String, &'a Value)> {
+    items.iter().map(|item| (item_step(schema, item), item)).collect()
+}
+
 /// A list's items with their steps; of items that repeat a step the first counts.
 pub(crate) fn steps<'a>(schema: Option<&Schema>, items: Option<&'a Vec<Value>>) -> Vec<(String, &'a Value)> {
     let mut out: Vec<(String, &Value)> = Vec::new();

@@ -31,7 +31,8 @@ pub struct CompileError {
     pub detail: String,
 }
 
-/// Compiles schemas, sharing equal parts among all that it compiles.
+/// Compiles schemas, sharing equal parts among all that it compiles. It remembers all of them, at some megabytes
+/// for a few large ones: drop it when done.
 #[derive(Default)]
 pub struct Compiler {
     nodes: HashMap<String, Arc<Schema>>,

@@ -195,6 +195,11 @@ impl Schema {
         self.preserve
     }
 
+    /// Whether this is a map of anything (`additionalProperties: true`).
+    pub fn accepts_any_key(&self) -> bool {
+        self.any_keys
+    }
+
     /// Whether `null` is a value here.
     pub fn is_nullable(&self) -> bool {
         self.nullable

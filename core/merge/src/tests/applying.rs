@@ -231,3 +231,41 @@ fn fields_without_a_schema_are_merged_as_maps() {
     assert_eq!(live["spec"], json!({"a": {"x": 1, "y": 2}, "l": [1]}));
     assert!(apply(&schema, Some(&live), &object(json!({"l": [1, 2]})), &manager("two"), false).is_err());
 }
+
+/// Two equal ports are legal on a live Pod; an apply of something else must not lose one.
+#[test]
+fn repeated_items_that_nobody_applies_stay() {
+    let schema = kind("", "Pod");
+    let ports =
+        json!([{"containerPort": 1, "name": "a"}, {"containerPort": 1, "name": "b"}, {"containerPort": 2}]);
+    let mut live =
+        json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "ports": ports}]}});
+    track_update(&schema, None, &mut live, &manager("creator"));
+    let change = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "ports": [{"containerPort": 3}]}]}});
+    let object = apply(&schema, Some(&live), &change, &manager("me"), false).unwrap();
+    assert_eq!(object["spec"]["containers"][0]["ports"].as_array().unwrap().len(), 4);
+}
+
+/// The texts are those of structured-merge-diff.
+#[test]
+fn configurations_that_do_not_fit_the_schema_are_refused() {
+    let schema = kind("", "Pod");
+    let check = |spec: Value| crate::apply::check(&schema, &json!({"kind": "Pod", "spec": spec}));
+    assert_eq!(
+        check(
+            json!({"containers": [{"name": "a", "ports": [{"containerPort": 1}]}], "nodeSelector": {"x": "y"}})
+        ),
+        Ok(())
+    );
+    assert_eq!(check(json!({"foo": 1})).unwrap_err(), ".spec.foo: field not declared in schema");
+    let wrong =
+        check(json!({"containers": [{"name": "a", "bar": 1}, {"name": "a"}, {}], "volumes": 1})).unwrap_err();
+    let wanted = [
+        "errors:",
+        r#".spec.containers[name="a"].bar: field not declared in schema"#,
+        r#".spec.containers: duplicate entries for key [name="a"]"#,
+        r#".spec.containers: element 2: associative list with keys has an element that omits key field "name" (and doesn't have default value)"#,
+        ".spec.volumes: expected list, got 1",
+    ];
+    assert_eq!(wrong, wanted.join("\n  "));
+}

@@ -3,7 +3,7 @@
 use schema::{ListType, Schema};
 use serde_json::{Map, Value};
 
-use super::{is_atomic_map, list_type, steps};
+use super::{all_steps, is_atomic_map, list_type, steps};
 
 /// Merges `applied` into `live`: maps and associative lists item by item, all else replaced.
 pub(crate) fn merge(schema: &Schema, live: &Value, applied: &Value) -> Value {
@@ -36,8 +36,8 @@ fn node(schema: Option<&Schema>, live: &Value, applied: &Value) -> Value {
 
 /// The applied items in their order. The live ones that were not applied keep their places as far as that order
 /// allows: before the shared item that they stood before.
-fn list(schema: Option<&Schema>, live: &Vec<Value>, applied: &Vec<Value>) -> Vec<Value> {
-    let (live, applied) = (steps(schema, Some(live)), steps(schema, Some(applied)));
+fn list(schema: Option<&Schema>, live: &[Value], applied: &Vec<Value>) -> Vec<Value> {
+    let (live, applied) = (all_steps(schema, live), steps(schema, Some(applied)));
     let in_live = |step: &str| live.iter().find(|(other, _)| other == step);
     let in_applied = |step: &str| applied.iter().any(|(other, _)| other == step);
     let inner = schema.and_then(Schema::items);
