@@ -209,6 +209,16 @@ impl<T> Reader<T> {
     }
 }
 
+impl<T> Reader<T> {
+    /// Takes an object out of the cache that the server says is gone, unless a newer one than `resource_version` is
+    /// known. Handlers hear of it.
+    pub fn forget(&self, key: &Key, resource_version: &str) {
+        if let Ok(revision) = resource_version.parse::<u64>() {
+            self.shared.change(key, |state| state.forget(key, revision));
+        }
+    }
+}
+
 impl<T> Clone for Reader<T> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared) }

@@ -2,9 +2,9 @@
 //!
 //! **Invariant:** nothing is deleted through here without a uid and a resourceVersion.
 
-use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::core::ObjectMeta;
+use kube::{Api, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -45,6 +45,35 @@ pub struct DeleteOptions {
     pub propagation: Option<PropagationPolicy>,
 }
 
+/// What a delete led to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Deletion<K> {
+    /// The object still exists and is being deleted.
+    Terminating(Box<K>),
+    /// The object is gone.
+    Gone,
+}
+
+/// Deletes `name` if it still is what `expected` says, and tells what is left of it. A 404 means it is gone.
+pub async fn delete_and_see<K>(
+    api: &Api<K>,
+    name: &str,
+    expected: &Precondition,
+    options: &DeleteOptions,
+) -> Result<Deletion<K>, kube::Error>
+where
+    K: Clone + DeserializeOwned + Debug + Resource,
+{
+    match api.delete(name, &options.params(expected)).await.map(|answer| answer.left()) {
+        Ok(Some(object)) if object.meta().deletion_timestamp.is_some() => {
+            Ok(Deletion::Terminating(Box::new(object)))
+        }
+        Ok(_) => Ok(Deletion::Gone),
+        Err(error) if Failure::of(&error) == Failure::NotFound => Ok(Deletion::Gone),
+        Err(error) => Err(error),
+    }
+}
+
 /// Deletes `name` if it still is what `expected` says. A 404 is an `Ok(false)`: it is gone already.
 pub async fn delete<K>(
     api: &Api<K>,
@@ -55,16 +84,7 @@ pub async fn delete<K>(
 where
     K: Clone + DeserializeOwned + Debug,
 {
-    let params = DeleteParams {
-        grace_period_seconds: options.grace_seconds,
-        propagation_policy: options.propagation.clone(),
-        preconditions: Some(Preconditions {
-            uid: Some(expected.uid.clone()),
-            resource_version: Some(expected.resource_version.clone()),
-        }),
-        ..DeleteParams::default()
-    };
-    match api.delete(name, &params).await {
+    match api.delete(name, &options.params(expected)).await {
         Ok(_) => Ok(true),
         Err(error) if Failure::of(&error) == Failure::NotFound => Ok(false),
         Err(error) => Err(error),
@@ -96,6 +116,22 @@ where
 {
     let patch = expected.guard(json!({ "status": status }));
     api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await
+}
+
+// === impl DeleteOptions ===
+
+impl DeleteOptions {
+    fn params(&self, expected: &Precondition) -> DeleteParams {
+        DeleteParams {
+            grace_period_seconds: self.grace_seconds,
+            propagation_policy: self.propagation.clone(),
+            preconditions: Some(Preconditions {
+                uid: Some(expected.uid.clone()),
+                resource_version: Some(expected.resource_version.clone()),
+            }),
+            ..DeleteParams::default()
+        }
+    }
 }
 
 // === impl Precondition ===

@@ -84,6 +84,12 @@ impl<T> State<T> {
         self.put(key, revision, value)
     }
 
+    /// The server says that the object of this revision, or an older one, is gone.
+    pub(super) fn forget(&mut self, key: &Key, revision: u64) -> Option<Changed<T>> {
+        let known = self.objects.get(key)?.revision;
+        if known > revision { None } else { self.remove(key) }
+    }
+
     /// The watch has come as far as `revision`.
     pub(super) fn told(&mut self, revision: u64) {
         self.told = self.told.max(revision);

@@ -1,0 +1,80 @@
+//! The Sandbox controller: caches, a queue of names, workers.
+
+mod caches;
+mod execute;
+mod memory;
+mod observe;
+mod packed;
+mod reconcile;
+
+use crate::{Config, Metrics};
+use caches::{Caches, Informers};
+use execute::Executor;
+use kube::Client;
+use kubekit::{EventRecorder, Key, Queue, events};
+use memory::Memories;
+use std::sync::Arc;
+use telemetry::Clock;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The controller before it runs.
+pub(crate) struct Sandboxes {
+    worker: Arc<Worker>,
+    informers: Informers,
+    queue: Queue<Key>,
+    events: events::Writer,
+    workers: usize,
+}
+
+/// What each worker needs.
+struct Worker {
+    caches: Caches,
+    executor: Executor,
+    memories: Memories,
+    recorder: EventRecorder,
+    clock: Arc<dyn Clock>,
+    cluster_domain: Arc<str>,
+    metrics: Arc<Metrics>,
+}
+
+// === impl Sandboxes ===
+
+impl Sandboxes {
+    pub(crate) fn build(config: Config, client: Client, metrics: Arc<Metrics>) -> Self {
+        let queue = Queue::default();
+        let informers = Informers::build(&client, config.namespace.as_deref(), &queue);
+        let caches = informers.caches();
+        let (recorder, events) = EventRecorder::new(client.clone(), "sandbox-controller", &config.instance);
+        let worker = Worker {
+            executor: Executor::new(client, caches.clone(), Arc::clone(&metrics)),
+            caches,
+            memories: Memories::default(),
+            recorder,
+            clock: config.clock,
+            cluster_domain: config.cluster_domain.into(),
+            metrics,
+        };
+        Self { worker: Arc::new(worker), informers, queue, events, workers: config.workers }
+    }
+
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        let Self { worker, informers, queue, events, workers } = self;
+        let caches = worker.caches.clone();
+        let mut tasks = JoinSet::new();
+        informers.spawn(&mut tasks, &shutdown);
+        tasks.spawn(events.run(shutdown.clone()));
+        if shutdown.run_until_cancelled(caches.synced()).await.is_some() {
+            tracing::info!(
+                sandboxes = caches.sandboxes.len(),
+                "the sandbox controller has seen everything and starts"
+            );
+            let handle = move |key: Key| {
+                let worker = Arc::clone(&worker);
+                async move { worker.reconcile(&key).await }
+            };
+            queue.work(workers, shutdown, handle).await;
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+}
