@@ -1,1 +1,29 @@
-fn main() {}
+//! The one binary: everything on this machine (`up`), and the command line for this machine or any cluster.
+
+#![allow(clippy::print_stdout, reason = "a command line prints")]
+
+use std::process::ExitCode;
+
+mod args;
+mod banner;
+mod detach;
+mod doctor;
+mod down;
+mod owner;
+mod place;
+mod standalone;
+mod status;
+mod up;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match args::parse_and_run() {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}

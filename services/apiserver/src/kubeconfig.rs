@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::unix::fs::{DirBuilderExt as _, chown},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown},
     path::Path,
 };
 
@@ -35,6 +35,31 @@ pub fn write(path: &Path, server: &str, pki: &Pki, owner: Option<(u32, u32)>) ->
     let text = serde_saphyr::to_string(&config).map_err(invalid)?;
     replace_file(path, text.as_bytes(), 0o600)?;
     owner.map_or(Ok(()), |(user, group)| chown(path, Some(user), Some(group)))
+}
+
+/// Takes the context, the cluster and the user named `agent-sandbox` out of the kubeconfig at `path`, which keeps its owner.
+/// A file that does not exist is fine. Blocks on files.
+///
+/// # Errors
+/// A file that cannot be read or written, or that is not a kubeconfig.
+pub fn remove(path: &Path) -> io::Result<()> {
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        read => read?,
+    };
+    let mut config = parse(&text)?;
+    for list in ["clusters", "users", "contexts"] {
+        if let Some(entries) = config[list].as_array_mut() {
+            entries.retain(|entry| entry["name"] != CONTEXT);
+        }
+    }
+    if config["current-context"] == CONTEXT {
+        config["current-context"] = "".into();
+    }
+    let owner = std::fs::metadata(path)?;
+    let text = serde_saphyr::to_string(&config).map_err(invalid)?;
+    replace_file(path, text.as_bytes(), 0o600)?;
+    chown(path, Some(owner.uid()), Some(owner.gid()))
 }
 
 fn parse(text: &str) -> io::Result<Value> {
@@ -98,5 +123,9 @@ mod tests {
         assert_eq!(config["users"].as_array().unwrap().len(), 2);
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+        remove(&path).unwrap();
+        let config = parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!(config["users"].as_array().unwrap().len(), 1);
+        assert!(config["contexts"].as_array().unwrap().is_empty());
     }
 }

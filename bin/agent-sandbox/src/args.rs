@@ -1,0 +1,96 @@
+//! What was typed, and which part does it.
+
+use crate::{doctor, down, status, up};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use cli::{Command, Connection, ConnectionArgs, Failure, Result};
+
+const EXAMPLES: &str = "Examples:
+  agent-sandbox up --detach                               start everything on this machine
+  agent-sandbox run -- python3 -c 'print(6*7)'            a command in a sandbox of its own
+  agent-sandbox create my-sandbox --runtime gvisor        a sandbox that stays
+  agent-sandbox exec -it my-sandbox -- bash
+  agent-sandbox suspend my-sandbox; agent-sandbox resume my-sandbox
+  kubectl --context agent-sandbox get sandboxes           the same objects with kubectl";
+
+/// Isolated, stateful sandboxes for AI agents and the code they write.
+#[derive(Parser)]
+#[command(name = "agent-sandbox", version, after_help = EXAMPLES, max_term_width = 110)]
+struct Args {
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Start everything on this machine: API server, controllers, node agent
+    #[command(after_help = up::EXAMPLES)]
+    Up(up::UpArgs),
+    /// Stop what 'up' started; with --purge also delete its data
+    Down(down::DownArgs),
+    /// Say whether this machine's agent-sandbox runs, where, and what it holds
+    Status(status::StatusArgs),
+    /// Check what isolation this machine offers and what to install for more
+    Doctor(doctor::DoctorArgs),
+    #[command(flatten)]
+    Sandbox(Command),
+    /// Print the completion script of a shell
+    Completion {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+/// Parses the command line and does what it says; the number is the exit code.
+pub(crate) fn parse_and_run() -> Result<u8> {
+    let args = Args::parse();
+    // One TLS provider for the whole process; a second installation would be a bug.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| Failure::new("a TLS provider was installed before main"))?;
+    match args.command {
+        Verb::Up(up) => up::perform(up),
+        Verb::Down(down) => small_runtime()?.block_on(down::perform(down)).map(|()| 0),
+        Verb::Status(status) => small_runtime()?.block_on(status::perform(status)),
+        Verb::Doctor(doctor) => small_runtime()?.block_on(doctor::perform(doctor)),
+        Verb::Sandbox(command) => small_runtime()?.block_on(async {
+            let connection = Connection::open(&args.connection).await?;
+            cli::perform(command, &connection).await
+        }),
+        Verb::Completion { shell } => {
+            clap_complete::generate(shell, &mut Args::command(), "agent-sandbox", &mut std::io::stdout());
+            Ok(0)
+        }
+        Verb::Version => {
+            println!("agent-sandbox {}", env!("CARGO_PKG_VERSION"));
+            Ok(0)
+        }
+    }
+}
+
+/// A runtime for one command: it waits more than it works.
+fn small_runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("start the async runtime: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_after_two_dashes_belongs_to_the_command() {
+        let args = Args::try_parse_from(["agent-sandbox", "run", "-i", "--", "ls", "-l", "--all"]);
+        assert!(matches!(args.expect("parsed").command, Verb::Sandbox(Command::Run(_))));
+    }
+}

@@ -1,0 +1,222 @@
+//! `doctor`: what isolation this machine offers, what stands in the way, and what to install for more.
+
+use crate::{
+    place::{DEFAULT_DATA_DIR, Place},
+    standalone,
+};
+use clap::Args;
+use cli::{Failure, Result};
+use net::Severity;
+use runtime::{Driver, Found};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `doctor`.
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Data directory
+    #[arg(long, default_value = DEFAULT_DATA_DIR, env = "AGENT_SANDBOX_DATA_DIR", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Print JSON
+    #[arg(long, short, value_parser = ["json"])]
+    output: Option<String>,
+}
+
+/// How much a line of the report matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grade {
+    Good,
+    Warning,
+    Bad,
+}
+
+/// One line of the report.
+#[derive(Debug)]
+struct Check {
+    grade: Grade,
+    what: String,
+    fix: Option<String>,
+}
+
+/// The number is the exit code: 1 where something must be mended before sandboxes can run.
+pub(crate) async fn perform(args: DoctorArgs) -> Result<u8> {
+    let mut checks = host();
+    checks.extend(isolation(&args.data_dir).await?);
+    checks.extend(network(&args.data_dir).await);
+    let bad = checks.iter().any(|check| check.grade == Grade::Bad);
+    if args.output.is_some() {
+        let items: Vec<_> = checks.iter().map(Check::document).collect();
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&json!({"healthy": !bad, "checks": items})).unwrap_or_default()
+        );
+    } else {
+        checks.iter().for_each(Check::print);
+        println!(
+            "\n{}",
+            if bad {
+                "Mend what is marked FAIL, then run this again."
+            } else {
+                "Ready: start with 'agent-sandbox up --detach'."
+            }
+        );
+    }
+    Ok(u8::from(bad))
+}
+
+// === impl Check ===
+
+impl Check {
+    fn good(what: impl Into<String>) -> Self {
+        Self { grade: Grade::Good, what: what.into(), fix: None }
+    }
+
+    fn warning(what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { grade: Grade::Warning, what: what.into(), fix: Some(fix.into()) }
+    }
+
+    fn bad(what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { grade: Grade::Bad, what: what.into(), fix: Some(fix.into()) }
+    }
+
+    fn word(&self) -> &'static str {
+        match self.grade {
+            Grade::Good => "ok",
+            Grade::Warning => "warn",
+            Grade::Bad => "FAIL",
+        }
+    }
+
+    fn document(&self) -> serde_json::Value {
+        json!({"grade": self.word(), "what": self.what, "fix": self.fix})
+    }
+
+    fn print(&self) {
+        println!("{:5} {}", self.word(), self.what);
+        if let Some(fix) = &self.fix {
+            println!("      -> {fix}");
+        }
+    }
+}
+
+fn host() -> Vec<Check> {
+    let mut checks = Vec::new();
+    let root = rustix::process::geteuid().is_root();
+    checks.push(if root {
+        Check::good("running as root")
+    } else {
+        Check::bad("not running as root: sandboxes need it", "run this with sudo")
+    });
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    checks.push(Check::good(format!("kernel {release}")));
+    checks.push(cgroups());
+    let namespaces = Path::new("/proc/self/ns/user").exists();
+    checks.push(if namespaces {
+        Check::good("user namespaces: root in a runc sandbox is nobody on the host")
+    } else {
+        Check::bad("the kernel has no user namespaces", "use a kernel with CONFIG_USER_NS")
+    });
+    if Path::new("/dev/kvm").exists() {
+        checks.push(Check::good("/dev/kvm exists (not used yet: microVM isolation is to come)"));
+    }
+    checks
+}
+
+fn cgroups() -> Check {
+    let root = Path::new("/sys/fs/cgroup");
+    if root.join("cgroup.controllers").exists() {
+        return Check::good("cgroup v2");
+    }
+    match root.join("memory").exists() {
+        true => Check::good("cgroup v1 (hybrid)"),
+        false => Check::bad(
+            "no memory cgroup: limits cannot be enforced",
+            "boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1)",
+        ),
+    }
+}
+
+async fn isolation(data: &Path) -> Result<Vec<Check>> {
+    let run =
+        Place::existing(data).map_or_else(|_| PathBuf::from("/run/agent-sandbox/doctor"), |place| place.run);
+    let supervisor = standalone::supervisor()?;
+    let runtimes = runtime::Runtimes::detect(runtime::Config::new("doctor", run, supervisor)).await;
+    let runtimes = runtimes.map_err(|error| Failure::new(format!("look for runtimes: {error}")))?;
+    let mut checks: Vec<Check> = runtimes.found().flat_map(report).collect();
+    if runtimes.driver(Driver::Runsc).is_none() {
+        checks.push(Check::warning(
+            "gVisor (runsc) is not installed: only a shared kernel is on offer",
+            "scripts/install-tools run, or install runsc from bookworm-backports",
+        ));
+    }
+    if runtimes.found().all(|found| found.broken.is_some()) {
+        checks.push(Check::bad("no runtime works", "scripts/install-tools run installs runc and gVisor"));
+    }
+    Ok(checks)
+}
+
+fn report(found: &Found) -> Vec<Check> {
+    let (class, verdict) = match found.driver {
+        Driver::Runsc => ("gvisor", "a kernel of its own in user space: for code you do not trust"),
+        Driver::Runc => ("runc", "a SHARED KERNEL: not for code you do not trust"),
+    };
+    let released = found.released.as_ref().map_or_else(String::new, |month| format!(", released {month}"));
+    let line = format!(
+        "runtimeClassName {class}: {} {}{released}; {}; {verdict}",
+        found.path.display(),
+        found.version,
+        found.isolation
+    );
+    let mut checks = match &found.broken {
+        None => vec![Check::good(line)],
+        Some(why) => vec![Check::warning(
+            format!("{line}; does not work: {why}"),
+            "reinstall it, or use the other runtime",
+        )],
+    };
+    checks.extend(found.warnings.iter().map(|warning| {
+        Check::warning(format!("{class}: {warning}"), "scripts/install-tools run installs the tested version")
+    }));
+    checks
+}
+
+async fn network(data: &Path) -> Vec<Check> {
+    let config = match Place::existing(data) {
+        Ok(place) => standalone::network(&place),
+        Err(_) => {
+            net::Config::new("doctor", "/run/agent-sandbox/doctor", "/run/agent-sandbox/doctor/network.json")
+        }
+    };
+    let findings = net::Network::survey(&config).await;
+    if findings.is_empty() {
+        return vec![Check::good("network: nothing of this host stands in the way")];
+    }
+    let check = |finding: net::Finding| Check {
+        grade: if finding.severity == Severity::Problem { Grade::Bad } else { Grade::Warning },
+        what: finding.what,
+        fix: Some(finding.fix).filter(|fix| !fix.is_empty()),
+    };
+    findings.into_iter().map(check).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_kernel_is_called_what_it_is() {
+        let found = Found {
+            driver: Driver::Runc,
+            path: PathBuf::from("/usr/sbin/runc"),
+            version: "1.1.5".to_owned(),
+            released: None,
+            isolation: "shared kernel".to_owned(),
+            platform: None,
+            broken: None,
+            warnings: vec!["old".to_owned()],
+        };
+        let checks = report(&found);
+        assert!(checks[0].what.contains("SHARED KERNEL"));
+        assert_eq!(checks[1].grade, Grade::Warning);
+    }
+}

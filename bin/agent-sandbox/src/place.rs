@@ -1,0 +1,173 @@
+//! Where an installation keeps its things: the data directory, what is derived from it, and who holds it.
+//!
+//! **Invariant:** one process at a time works on a data directory; the kernel's lock says so, not a pid file.
+
+use cli::{Failure, Result};
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{self, File},
+    io::ErrorKind,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+};
+
+/// Where data goes unless `--data-dir` says otherwise.
+pub(crate) const DEFAULT_DATA_DIR: &str = "/var/lib/agent-sandbox";
+
+/// The paths of one installation.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Everything that must survive a reboot.
+    pub(crate) data: PathBuf,
+    /// Sockets and namespaces of this boot.
+    pub(crate) run: PathBuf,
+    /// Six hexadecimal digits that name what this installation makes on the host.
+    pub(crate) id: String,
+}
+
+/// What a running `up` says of itself, in `<data>/up.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Running {
+    pub(crate) pid: i32,
+    pub(crate) server: String,
+    pub(crate) version: String,
+    /// Kubeconfig that the context was written to, if one was.
+    pub(crate) kubeconfig: Option<PathBuf>,
+}
+
+/// The data directory is ours until this is dropped.
+pub(crate) struct Lock {
+    _file: File,
+}
+
+// === impl Place ===
+
+impl Place {
+    /// Finds the installation of `data`, which is created (0711, so that only names that are known can be reached).
+    pub(crate) fn create(data: &Path) -> Result<Self> {
+        let create = |path: &Path| {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o711)
+                .create(path)
+                .map_err(|error| Failure::new(format!("create {}: {error}", path.display())))
+        };
+        create(data)
+            .map_err(|failure| failure.remedy("choose another place with --data-dir, or run as root"))?;
+        let place = Self::existing(data)?;
+        create(&place.run)?;
+        Ok(place)
+    }
+
+    /// The installation of `data`, which must exist.
+    pub(crate) fn existing(data: &Path) -> Result<Self> {
+        let real = data.canonicalize().map_err(|error| {
+            Failure::new(format!("data directory {}: {error}", data.display()))
+                .remedy("'agent-sandbox up' creates one")
+        })?;
+        let id = format!("{:06x}", fnv(real.to_string_lossy().as_bytes()) & 0xff_ffff);
+        Ok(Self { run: Path::new("/run/agent-sandbox").join(&id), data: real, id })
+    }
+
+    /// Takes the directory, or says who has it.
+    pub(crate) fn lock(&self) -> Result<Lock> {
+        let path = self.data.join("lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|error| Failure::new(format!("open {}: {error}", path.display())))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(self.taken()),
+            Err(error) => Err(Failure::new(format!("lock {}: {error}", path.display()))),
+        }
+    }
+
+    fn taken(&self) -> Failure {
+        let who = self
+            .last_record()
+            .map_or_else(String::new, |running| format!(" (pid {}, {})", running.pid, running.server));
+        Failure::new(format!("an agent-sandbox already runs on {}{who}", self.data.display()))
+            .remedy("'agent-sandbox status' shows it, 'agent-sandbox down' stops it; another --data-dir runs beside it")
+    }
+
+    /// The process that holds the directory, if one does.
+    pub(crate) fn running(&self) -> Option<Running> {
+        let file = File::open(self.data.join("lock")).ok()?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => self.last_record(),
+            _ => None,
+        }
+    }
+
+    /// What the last `up` said of itself, running or not.
+    pub(crate) fn last_record(&self) -> Option<Running> {
+        serde_json::from_slice(&fs::read(self.data.join("up.json")).ok()?).ok()
+    }
+
+    /// Writes down who runs. The lock must be held.
+    pub(crate) fn record(&self, running: &Running) -> Result<()> {
+        let text = serde_json::to_vec_pretty(running).map_err(|error| Failure::new(error.to_string()))?;
+        let temporary = self.data.join(".up.json");
+        fs::write(&temporary, text)
+            .and_then(|()| fs::rename(&temporary, self.data.join("up.json")))
+            .map_err(|error| Failure::new(format!("write {}: {error}", self.data.join("up.json").display())))
+    }
+
+    /// Whether the run directory is of this boot: what it says of processes and namespaces of an earlier one is void.
+    pub(crate) fn forget_other_boots(&self) -> Result<()> {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let mark = self.run.join("boot");
+        if fs::read_to_string(&mark).is_ok_and(|seen| seen == boot) {
+            return Ok(());
+        }
+        let failed = |error| Failure::new(format!("renew {}: {error}", self.run.display()));
+        match fs::remove_dir_all(&self.run) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        fs::DirBuilder::new().recursive(true).mode(0o711).create(&self.run).map_err(failed)?;
+        fs::write(&mark, boot).map_err(failed)
+    }
+}
+
+fn fnv(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+/// Whether a directory looks like a data directory of ours, so that `--purge` never deletes anything else.
+pub(crate) fn is_ours(data: &Path) -> bool {
+    data.join("lock").exists()
+        && fs::metadata(data).is_ok_and(|metadata| metadata.uid() == rustix::process::geteuid().as_raw())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_told_who_is_first() {
+        let dir = tempfile::tempdir().expect("dir");
+        let place = Place::existing(dir.path()).expect("place");
+        let lock = place.lock().expect("first");
+        let record = Running {
+            pid: 7,
+            server: "https://127.0.0.1:1".to_owned(),
+            version: String::new(),
+            kubeconfig: None,
+        };
+        place.record(&record).expect("record");
+        let refused = place.lock().err().expect("second").to_string();
+        assert!(refused.contains("pid 7") && refused.contains("agent-sandbox down"), "{refused}");
+        assert_eq!(place.running().expect("running").pid, 7);
+        drop(lock);
+        assert!(place.running().is_none());
+    }
+
+    #[test]
+    fn the_id_depends_on_the_directory() {
+        let (one, two) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
+        let id = |dir: &tempfile::TempDir| Place::existing(dir.path()).expect("place").id;
+        assert_ne!(id(&one), id(&two));
+        assert_eq!(id(&one).len(), 6);
+    }
+}

@@ -1,0 +1,292 @@
+//! Puts the services of one machine together: store, API server, cluster controllers, Sandbox controller, node agent.
+//!
+//! They share nothing but clients of the API server; the node's endpoints are behind a door that opens once the node is built.
+
+use crate::{place::Place, status::Census, up::UpArgs};
+use apiserver::{Identity, KubeletConnector, NodeStream, Server};
+use cli::{Failure, Result};
+use crd::v1beta1::Sandbox;
+use futures::future::BoxFuture;
+use kube::{Api, api::ListParams};
+use node::{Kubelet, Node, Stopper};
+use runtime::{Driver, Runtimes};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use store::Store;
+use tokio::task::JoinSet;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Longest time that Ctrl-C or `down` gives the sandboxes to end by themselves.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// Bytes in flight between the API server and the node's endpoints.
+const PIPE: usize = 256 * 1024;
+
+/// Everything of one machine, built and not yet running.
+pub(crate) struct Standalone {
+    store: Store,
+    server: Server,
+    admin: kube::Client,
+    node: Node,
+    stopper: Stopper,
+    controller: controller::Controller,
+    cluster: (kube::Client, cluster::Config),
+    door: Arc<Door>,
+    default: Driver,
+}
+
+// === impl Standalone ===
+
+impl Standalone {
+    /// Opens the store, binds the socket, finds runtimes and takes over the network. Nothing is served yet.
+    ///
+    /// # Errors
+    /// Each part's, with what to do.
+    pub(crate) async fn build(place: &Place, args: &UpArgs) -> Result<Self> {
+        let store = open_store(place).await?;
+        let door = Arc::new(Door::default());
+        let config = apiserver::Config {
+            listen: args.listen,
+            pki_dir: place.data.join("pki"),
+            kubelet: Arc::clone(&door) as Arc<dyn KubeletConnector>,
+            ..apiserver::Config::default()
+        };
+        let server = Server::build(config, store.clone())
+            .await
+            .map_err(|error| cannot("start the API server", &error))?;
+        let default = default_driver(place, args).await?;
+        let node = build_node(place, args, default, &server).await?;
+        door.open(node.kubelet());
+        let client = |name: &str| server.client(Identity::component(name));
+        let controller =
+            controller::Controller::build(controller::Config::default(), client("agent-sandbox-controller"));
+        let cluster =
+            cluster::Config { root_ca: server.pki().ca_pem().to_owned(), ..cluster::Config::default() };
+        let cluster = (client("agent-sandbox-cluster"), cluster);
+        let admin = client("agent-sandbox-up");
+        Ok(Self { store, stopper: node.stopper(), server, admin, node, controller, cluster, door, default })
+    }
+
+    /// The URL that clients use.
+    pub(crate) fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// Writes the administrator's context into a kubeconfig.
+    pub(crate) fn write_kubeconfig(&self, path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
+        apiserver::kubeconfig::write(path, &self.server.url(), self.server.pki(), owner)
+    }
+
+    /// One line for each isolation backend.
+    pub(crate) fn isolation(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self
+            .node
+            .runtimes()
+            .found()
+            .map(|found| {
+                let class = class(found.driver);
+                let default = if found.driver == self.default { ", the default" } else { "" };
+                let broken =
+                    found.broken.as_ref().map_or_else(String::new, |why| format!(", cannot be used: {why}"));
+                format!("{class:7} {} {}{default}{broken}", found.version, found.isolation)
+            })
+            .collect();
+        if self.default == Driver::Runc {
+            lines.push("        runc shares this machine's kernel: not for code you do not trust ('agent-sandbox doctor')".to_owned());
+        }
+        lines
+    }
+
+    /// How many sandboxes the store holds.
+    pub(crate) async fn census(&self) -> String {
+        let list = Api::<Sandbox>::all(self.admin.clone()).list(&ListParams::default()).await;
+        list.map_or_else(|error| error.to_string(), |list| Census::of(&list.items).to_string())
+    }
+
+    /// What of this host stands in the network's way.
+    pub(crate) async fn findings(&self) -> Vec<String> {
+        let findings = self.node.network().check().await;
+        findings.into_iter().map(|finding| format!("{} -> {}", finding.what, finding.fix)).collect()
+    }
+
+    /// Serves until `stop`, which says whether the sandboxes stop too, or until the store fails. The number is the exit code.
+    pub(crate) async fn run(self, stop: impl Future<Output = bool>) -> Result<u8> {
+        let shutdown = CancellationToken::new();
+        let mut parts = JoinSet::new();
+        parts.spawn(self.server.run(shutdown.clone()));
+        parts.spawn(self.node.run(shutdown.clone()));
+        parts.spawn(self.controller.run(shutdown.clone()));
+        let (client, config) = self.cluster;
+        parts.spawn(cluster::run(client, config, shutdown.clone()));
+        let failure = tokio::select! {
+            sandboxes_too = stop => {
+                if sandboxes_too {
+                    self.stopper.stop_all(STOP_GRACE).await;
+                }
+                None
+            }
+            why = self.store.failed() => Some(why),
+        };
+        shutdown.cancel();
+        while parts.join_next().await.is_some() {}
+        self.door.close().await;
+        let store = self.store;
+        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        match failure {
+            None => Ok(0),
+            Some(why) => Err(Failure::new(format!("the store takes no more writes: {why}"))
+                .remedy("nothing that was acknowledged is lost; mend the disk and start again; sandboxes go on running")),
+        }
+    }
+}
+
+async fn open_store(place: &Place) -> Result<Store> {
+    let dir = place.data.join("store");
+    let config = store::Config { dir: dir.clone(), ..store::Config::default() };
+    let opened = tokio::task::spawn_blocking(move || Store::open(config)).await;
+    let opened = opened.map_err(|error| Failure::new(format!("open the store: {error}")))?;
+    opened.map_err(|error| cannot(&format!("open the store {}", dir.display()), &error))
+}
+
+async fn build_node(place: &Place, args: &UpArgs, default: Driver, server: &Server) -> Result<Node> {
+    let config = node::Config {
+        name: node_name(),
+        data_dir: place.data.clone(),
+        run_dir: place.run.clone(),
+        instance: place.id.clone(),
+        default_driver: default,
+        supervisor: Some(supervisor()?),
+        host_paths: args.allow_host_path.clone(),
+        memory_cap: args.memory_cap.map(|mebibytes| mebibytes << 20),
+        fix_forward: args.fix_forward,
+        ..node::Config::default()
+    };
+    let client = server.client(Identity::component("agent-sandbox-node"));
+    Node::build(config, client).await.map_err(|error| {
+        cannot("start the node agent", &error).remedy("'agent-sandbox doctor' says what this machine lacks")
+    })
+}
+
+/// The host's name, as Kubernetes writes names.
+fn node_name() -> String {
+    let raw = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
+    let name: String = raw
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '-' })
+        .collect();
+    let name = name.trim_matches(['-', '.']).to_owned();
+    if name.is_empty() { "agent-sandbox".to_owned() } else { name }
+}
+
+/// What was asked for, which must work; else gVisor where it works, else runc, which the banner then calls a shared kernel.
+async fn default_driver(place: &Place, args: &UpArgs) -> Result<Driver> {
+    let runtimes = runtimes(place).await?;
+    let works = |driver| runtimes.driver(driver).is_some_and(|found| found.broken.is_none());
+    let wanted = match args.default_runtime.as_deref() {
+        Some("gvisor") => Driver::Runsc,
+        Some(_) => Driver::Runc,
+        None if works(Driver::Runsc) => Driver::Runsc,
+        None => Driver::Runc,
+    };
+    if works(wanted) {
+        return Ok(wanted);
+    }
+    Err(Failure::new(format!("the default isolation {} does not work on this machine", class(wanted)))
+        .remedy("'agent-sandbox doctor' says why and what to install"))
+}
+
+fn class(driver: Driver) -> &'static str {
+    match driver {
+        Driver::Runsc => "gvisor",
+        Driver::Runc => "runc",
+    }
+}
+
+async fn runtimes(place: &Place) -> Result<Runtimes> {
+    let config = runtime::Config {
+        probe_cache: Some(place.data.join("runtimes.json")),
+        ..runtime::Config::new(&place.id, &place.run, supervisor()?)
+    };
+    Runtimes::detect(config).await.map_err(|error| cannot("look for runtimes", &error))
+}
+
+/// The network's settings for what works on it from outside of a running node.
+pub(crate) fn network(place: &Place) -> net::Config {
+    net::Config::new(&place.id, &place.run, place.data.join("network.json"))
+}
+
+/// The program that runs beside each container; it lies beside this one.
+pub(crate) fn supervisor() -> Result<PathBuf> {
+    let own = std::env::current_exe().map_err(|error| Failure::new(format!("find this program: {error}")))?;
+    let beside = own.with_file_name("agent-sandbox-supervisor");
+    if beside.is_file() {
+        return Ok(beside);
+    }
+    Err(Failure::new(format!("{} is missing", beside.display()))
+        .remedy("install both binaries side by side ('scripts/build' makes them)"))
+}
+
+/// Removes what an installation made on the host, with no agent running: containers, networks, cgroups, the run directory's contents.
+pub(crate) async fn remove_from_host(place: &Place) -> Result<()> {
+    let swept = runtimes(place).await?.sweep(&BTreeSet::new()).await;
+    if !swept.failed.is_empty() {
+        return Err(Failure::new(format!("could not remove: {}", swept.failed.join("; ")))
+            .remedy("run 'agent-sandbox down' again"));
+    }
+    net::Network::purge(network(place)).await.map_err(|error| cannot("remove the network", &error))
+}
+
+/// Takes this installation's context out of a kubeconfig.
+pub(crate) fn forget_context(path: &Path) -> Result<()> {
+    apiserver::kubeconfig::remove(path)
+        .map_err(|error| Failure::new(format!("edit the kubeconfig {}: {error}", path.display())))
+}
+
+fn cannot(doing: &str, error: &dyn std::error::Error) -> Failure {
+    let mut text = format!("cannot {doing}: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    Failure::new(text)
+}
+
+/// The way from the API server to the node's endpoints: closed until the node is built.
+#[derive(Default)]
+struct Door {
+    kubelet: OnceLock<Kubelet>,
+    streams: TaskTracker,
+}
+
+// === impl Door ===
+
+impl Door {
+    fn open(&self, kubelet: Kubelet) {
+        // Opened once, by `build`; a second kubelet would be ignored.
+        let _ = self.kubelet.set(kubelet);
+    }
+
+    async fn close(&self) {
+        self.streams.close();
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.streams.wait()).await;
+    }
+}
+
+impl KubeletConnector for Door {
+    fn connect<'a>(&'a self, _node: &'a str) -> BoxFuture<'a, io::Result<Box<dyn NodeStream>>> {
+        Box::pin(async move {
+            let kubelet = self.kubelet.get().cloned();
+            let kubelet = kubelet.ok_or_else(|| {
+                io::Error::new(io::ErrorKind::ConnectionRefused, "the node agent is starting")
+            })?;
+            let (near, far) = tokio::io::duplex(PIPE);
+            self.streams.spawn(async move { kubelet.serve(far).await });
+            Ok(Box::new(near) as Box<dyn NodeStream>)
+        })
+    }
+}

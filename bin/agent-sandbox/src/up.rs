@@ -1,0 +1,137 @@
+//! `up`: everything on this machine, in one process.
+//!
+//! SIGTERM ends the agent and leaves sandboxes running for the next start (an upgrade, a service manager); SIGINT, which
+//! is Ctrl-C and what `down` sends, stops the sandboxes too.
+
+use crate::{
+    banner, detach,
+    owner::{Owner, kubeconfig},
+    place::{DEFAULT_DATA_DIR, Lock, Place, Running},
+    standalone::Standalone,
+    status::own_kubeconfig,
+};
+use clap::Args;
+use cli::{Failure, Result};
+use std::{net::SocketAddr, path::PathBuf, time::Instant};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Shown under `up --help`.
+pub(crate) const EXAMPLES: &str = "Examples:
+  agent-sandbox up                                        in the foreground; Ctrl-C stops it with its sandboxes
+  agent-sandbox up --detach                               in the background; 'agent-sandbox down' stops it
+  agent-sandbox up -d --data-dir /srv/sandboxes --listen 127.0.0.1:7444
+  agent-sandbox up -d --default-runtime runc              where gVisor cannot be installed (a shared kernel)";
+
+/// Arguments of `up`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct UpArgs {
+    /// Go on in the background once it serves
+    #[arg(long, short)]
+    detach: bool,
+    /// Where everything that must survive a reboot is kept
+    #[arg(long, default_value = DEFAULT_DATA_DIR, env = "AGENT_SANDBOX_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Address to serve HTTPS on, for holders of a client certificate only
+    #[arg(long, default_value = "127.0.0.1:7443", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: SocketAddr,
+    /// Kubeconfig that gets a context named agent-sandbox [default: $KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Write no kubeconfig but the one in the data directory
+    #[arg(long, conflicts_with = "kubeconfig")]
+    no_kubeconfig: bool,
+    /// Isolation of sandboxes that name none: gvisor or runc [default: gvisor where it works, else runc]
+    #[arg(long, value_parser = ["gvisor", "runc"], value_name = "CLASS")]
+    pub(crate) default_runtime: Option<String>,
+    /// Most memory that all sandboxes together may use, in MiB [default: the machine's less an eighth, at least 512 MiB less]
+    #[arg(long, value_name = "MIB")]
+    pub(crate) memory_cap: Option<u64>,
+    /// Directory of the host that Pods may mount by hostPath, repeatable [default: none]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) allow_host_path: Vec<PathBuf>,
+    /// Insert accept rules where another firewall of this host (Docker, ufw) drops the sandboxes' packets
+    #[arg(long)]
+    pub(crate) fix_forward: bool,
+}
+
+/// What ends the process.
+enum Stop {
+    /// The agent only.
+    Agent,
+    /// The sandboxes as well.
+    Everything,
+}
+
+/// The number is the exit code.
+pub(crate) fn perform(args: UpArgs) -> Result<u8> {
+    if args.detach && !detach::is_child() {
+        return detach::start();
+    }
+    if detach::is_child() {
+        detach::leave_terminal();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(format!("start the async runtime: {error}")))?;
+    runtime.block_on(Box::pin(serve(args)))
+}
+
+async fn serve(args: UpArgs) -> Result<u8> {
+    let started = Instant::now();
+    if !rustix::process::geteuid().is_root() {
+        return Err(Failure::new("up needs root: it makes namespaces, networks and cgroups")
+            .remedy("run it with sudo"));
+    }
+    let place = Place::create(&args.data_dir)?;
+    let lock: Lock = place.lock()?;
+    place.forget_other_boots()?;
+    telemetry::logs::init(&telemetry::logs::Config::default())
+        .map_err(|error| Failure::new(format!("set up logs: {error}")))?;
+    // Taken before anything is started, so that an early signal is not lost.
+    let stop = signals()?;
+    let standalone = Standalone::build(&place, &args).await?;
+    let written = write_kubeconfigs(&args, &place, &standalone)?;
+    place.record(&Running {
+        pid: i32::try_from(std::process::id()).unwrap_or_default(),
+        server: standalone.url(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        kubeconfig: written.clone(),
+    })?;
+    banner::print(&standalone, &place, written.as_deref(), started.elapsed()).await;
+    if detach::is_child() {
+        detach::move_output(&place.data)?;
+    }
+    let ended = standalone.run(stop).await;
+    drop(lock);
+    ended
+}
+
+/// Resolves when the process is told to stop; the answer is whether the sandboxes stop with it.
+fn signals() -> Result<impl Future<Output = bool> + Send + 'static> {
+    let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("listen for signals: {error}")));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(async move {
+        let stop = tokio::select! {
+            _ = interrupt.recv() => Stop::Everything,
+            _ = terminate.recv() => Stop::Agent,
+        };
+        matches!(stop, Stop::Everything)
+    })
+}
+
+/// The administrator's own kubeconfig in the data directory, and the context in the invoking user's.
+fn write_kubeconfigs(args: &UpArgs, place: &Place, standalone: &Standalone) -> Result<Option<PathBuf>> {
+    let write = |path: &PathBuf, owner: Option<(u32, u32)>| {
+        standalone.write_kubeconfig(path, owner).map_err(|error| {
+            Failure::new(format!("write the kubeconfig {}: {error}", path.display()))
+                .remedy("choose another with --kubeconfig, or give --no-kubeconfig")
+        })
+    };
+    write(&own_kubeconfig(place), None)?;
+    if args.no_kubeconfig {
+        return Ok(None);
+    }
+    let owner = Owner::behind_sudo();
+    let Some(path) = args.kubeconfig.clone().or_else(|| kubeconfig(owner.as_ref())) else { return Ok(None) };
+    write(&path, owner.map(|owner| (owner.user, owner.group)))?;
+    Ok(Some(path))
+}
