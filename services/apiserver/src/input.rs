@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** no more than `LIMIT` bytes of a body are ever held.
 
+mod protobuf;
+
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -13,13 +15,15 @@ use crate::body::RequestBody;
 /// Kubernetes' limit for a request body, in bytes.
 pub(crate) const LIMIT: usize = 3 * 1024 * 1024;
 /// What a body may be written in.
-const UNDERSTOOD: [&str; 2] = ["application/json", "application/yaml"];
+const UNDERSTOOD: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Language {
     Json,
     Yaml,
+    /// Kubernetes' own form of it; for built-in kinds.
+    Protobuf,
 }
 
 /// Reads a whole body.
@@ -42,6 +46,7 @@ pub(crate) fn language(headers: &HeaderMap) -> Result<Language, Status> {
     match media_type(headers) {
         "" | "application/json" => Ok(Language::Json),
         "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Language::Yaml),
+        "application/vnd.kubernetes.protobuf" => Ok(Language::Protobuf),
         _ => Err(Status::unsupported_media_type(&UNDERSTOOD)),
     }
 }
@@ -50,6 +55,7 @@ pub(crate) fn language(headers: &HeaderMap) -> Result<Language, Status> {
 pub(crate) fn parse(bytes: &[u8], language: Language) -> Result<Value, String> {
     match language {
         Language::Json => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
+        Language::Protobuf => protobuf::parse(bytes),
         Language::Yaml => {
             let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
             serde_saphyr::from_str(text).map_err(|error| error.to_string())

@@ -1,4 +1,5 @@
 //! Refusals carry Kubernetes' codes, reasons and words.
+#![allow(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
 
 #[path = "harness/api.rs"]
 mod api;

@@ -1,4 +1,5 @@
 //! Namespaces, versions, services, CRDs, discovery: what holds across kinds.
+#![allow(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
 
 #[path = "harness/api.rs"]
 mod api;

@@ -1,4 +1,5 @@
 //! Deletion waits for what it must wait for, and for nothing else.
+#![allow(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
 
 #[path = "harness/api.rs"]
 mod api;

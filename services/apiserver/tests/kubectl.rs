@@ -1,4 +1,5 @@
 //! Real kubectl does its daily work against the server.
+#![allow(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
 
 #[path = "harness/api.rs"]
 mod api;

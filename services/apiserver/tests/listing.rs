@@ -1,4 +1,5 @@
 //! A list shows one revision, in pages, selections and forms.
+#![allow(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
 
 #[path = "harness/api.rs"]
 mod api;

@@ -1,4 +1,5 @@
 //! Every verb works the same in process and over TLS.
+#![allow(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
 
 #[path = "harness/api.rs"]
 mod api;

@@ -1,4 +1,5 @@
 //! A watch tells every change once, in order, as its selection sees it.
+#![allow(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
 
 #[path = "harness/api.rs"]
 mod api;

@@ -1,4 +1,5 @@
 //! Creates, updates and patches do to an object what Kubernetes does.
+#![allow(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
 
 #[path = "harness/api.rs"]
 mod api;

@@ -65,7 +65,7 @@ pub(super) fn decode(call: &Call<'_>, body: &[u8], language: Language) -> Result
 
 /// Fields that a JSON body gives twice.
 fn repeated(body: &[u8], language: Language, validation: FieldValidation) -> Vec<String> {
-    if language == Language::Yaml || validation == FieldValidation::Ignore {
+    if language != Language::Json || validation == FieldValidation::Ignore {
         return Vec::new();
     }
     let paths = schema::duplicates(body);
