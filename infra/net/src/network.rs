@@ -258,14 +258,6 @@ impl Network {
         blocking(move || Ok(inner.findings())).await.unwrap_or_default()
     }
 
-    /// What the operator should know before anything runs: which firewall of this host will stand in the way. Changes nothing.
-    pub async fn survey(config: &Config) -> Vec<Finding> {
-        let (id, prefix) = (config.id.clone(), Names::new(&config.id).prefix());
-        let look = move || Ok(Ours { id: &id, prefix: &prefix }.findings());
-        let problem = |error: Error| vec![Finding::problem(error.to_string(), "install nftables")];
-        blocking(look).await.and_then(|found| found).unwrap_or_else(problem)
-    }
-
     /// What would stand in the way on this machine, found without changing anything and without a running instance.
     pub async fn survey(config: &Config) -> Vec<Finding> {
         let config = config.clone();

@@ -127,6 +127,13 @@ fn dockers_firewall_is_found_and_mended_and_left_as_it_was() {
         );
         sh("nft add chain ip filter DOCKER-USER && nft add rule ip filter FORWARD jump DOCKER-USER");
         let before = sh("nft list table ip filter");
+        let surveyed = Network::survey(&world.config).await;
+        assert!(surveyed.iter().any(|f| f.fix.contains("DOCKER-USER")), "{surveyed:?}");
+        assert!(
+            surveyed.iter().any(|f| f.severity == Severity::Note && f.what.contains("forwarding")),
+            "{surveyed:?}"
+        );
+        assert!(!world.config.state_file.exists() && !sh("nft list ruleset").contains(&world.table()));
         let network = world.open().await;
         let (a, b) = two(&network).await;
         listen(Some(&world.outside), OUTSIDE, 80);

@@ -1,0 +1,215 @@
+//! Who owns whom, from the metadata of every object.
+use crate::resources::Resource;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Client;
+use kube::core::{DynamicObject, ObjectMeta, PartialObjectMeta};
+use kubekit::{Backoff, Change, Informer, Key, Queue, Reader, informer};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Set by the server on an object whose deletion waits for its dependents.
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
+/// Set by the server on an object whose dependents are to stay.
+pub(crate) const ORPHAN: &str = "orphan";
+
+/// An object of any kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Item {
+    /// Which of the graph's kinds.
+    pub(crate) kind: usize,
+    pub(crate) key: Key,
+}
+
+/// What is remembered of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) uid: Box<str>,
+    pub(crate) owners: Box<[Owner]>,
+    pub(crate) deleting: bool,
+    /// Its deletion waits for its dependents.
+    pub(crate) foreground: bool,
+    /// Its dependents are to stay.
+    pub(crate) orphans: bool,
+}
+
+/// A reference to an owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) uid: Box<str>,
+    pub(crate) api_version: Box<str>,
+    pub(crate) kind: Box<str>,
+    pub(crate) name: Box<str>,
+    /// Foreground deletion of the owner waits for this object.
+    pub(crate) blocks: bool,
+}
+
+/// Every object known, by kind.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    kinds: Vec<Kind>,
+    queue: Queue<Item>,
+}
+
+struct Kind {
+    resource: Resource,
+    reader: Reader<Known>,
+}
+
+type Meta = PartialObjectMeta<DynamicObject>;
+pub(crate) type Watch = Informer<Meta, Known>;
+
+// === impl Item ===
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind, self.key)
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    pub(crate) fn of(meta: &ObjectMeta) -> Known {
+        let finalizers = meta.finalizers.as_deref().unwrap_or_default();
+        let has = |name: &str| finalizers.iter().any(|f| f == name);
+        Known {
+            uid: meta.uid.as_deref().unwrap_or_default().into(),
+            owners: meta.owner_references.iter().flatten().map(Owner::of).collect(),
+            deleting: meta.deletion_timestamp.is_some(),
+            foreground: has(FOREGROUND),
+            orphans: has(ORPHAN),
+        }
+    }
+
+    /// Its owner waits for this object to go.
+    pub(crate) fn blocks(&self, owner: &str) -> bool {
+        self.owners.iter().any(|o| &*o.uid == owner && o.blocks)
+    }
+}
+
+// === impl Owner ===
+
+impl Owner {
+    fn of(reference: &OwnerReference) -> Owner {
+        Owner {
+            uid: reference.uid.as_str().into(),
+            api_version: reference.api_version.as_str().into(),
+            kind: reference.kind.as_str().into(),
+            name: reference.name.as_str().into(),
+            blocks: reference.block_owner_deletion == Some(true),
+        }
+    }
+
+    fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+}
+
+// === impl Graph ===
+
+impl Graph {
+    /// A graph of these kinds, and the informers that fill it.
+    pub(crate) fn new(client: &Client, resources: Vec<Resource>) -> (Arc<Graph>, Vec<Watch>) {
+        let watch = |resource: &Resource| {
+            let config = informer::Config::default();
+            let project = |object: Meta| Known::of(&object.metadata);
+            Watch::new_with(client.clone(), &resource.api, config, project)
+                .index("owner", |_, known| known.owners.iter().map(|o| o.uid.to_string()).collect())
+        };
+        let informers: Vec<Watch> = resources.iter().map(watch).collect();
+        let readers = informers.iter().map(Informer::reader);
+        let kinds =
+            resources.into_iter().zip(readers).map(|(resource, reader)| Kind { resource, reader }).collect();
+        let backoff = Backoff { base: Duration::from_millis(5), cap: Duration::from_secs(30) };
+        let graph = Arc::new(Graph { kinds, queue: Queue::new(backoff) });
+        let listening = informers.into_iter().enumerate().map(|(kind, informer)| {
+            let graph = Arc::clone(&graph);
+            informer.on_change(move |change| graph.changed(kind, change))
+        });
+        let listening = listening.collect();
+        (graph, listening)
+    }
+
+    pub(crate) fn queue(&self) -> &Queue<Item> {
+        &self.queue
+    }
+
+    /// Waits until every kind is known.
+    pub(crate) async fn synced(&self) {
+        for kind in &self.kinds {
+            kind.reader.synced().await;
+        }
+    }
+
+    pub(crate) fn resource(&self, item: &Item) -> &Resource {
+        &self.kinds[item.kind].resource
+    }
+
+    pub(crate) fn get(&self, item: &Item) -> Option<Arc<Known>> {
+        self.kinds[item.kind].reader.get(&item.key)
+    }
+
+    /// Where the owner of an object in `namespace` would be. None: its kind is not served here. Versions of a group are one kind.
+    pub(crate) fn locate(&self, owner: &Owner, namespace: &str) -> Option<Place> {
+        let of_kind =
+            |kind: &Kind| kind.resource.api.group == owner.group() && kind.resource.api.kind == *owner.kind;
+        let kind = self.kinds.iter().position(of_kind)?;
+        let namespace = match (self.kinds[kind].resource.namespaced, namespace) {
+            (false, _) => "",
+            (true, "") => return Some(Place::Impossible),
+            (true, namespace) => namespace,
+        };
+        Some(Place::At(Item { kind, key: Key::new(namespace, &owner.name) }))
+    }
+
+    /// The objects that name `uid` as an owner.
+    pub(crate) fn dependents(&self, uid: &str) -> Vec<(Item, Arc<Known>)> {
+        let of_kind = |(kind, entry): (usize, &Kind)| {
+            let found = entry.reader.by_index("owner", uid).into_iter();
+            found.map(move |(key, known)| (Item { kind, key }, known)).collect::<Vec<_>>()
+        };
+        self.kinds.iter().enumerate().flat_map(of_kind).collect()
+    }
+
+    fn changed(&self, kind: usize, change: &Change<'_, Known>) {
+        if let Some(new) = change.new
+            && change.old.is_none_or(|old| old != new)
+            && (!new.owners.is_empty() || new.foreground || new.orphans)
+        {
+            self.queue.add(Item { kind, key: change.key.clone() });
+        }
+        let Some(old) = change.old else { return };
+        if change.new.is_none_or(|new| new.uid != old.uid || new.owners != old.owners) {
+            self.wake_owners(old, &change.key.namespace);
+        }
+        if change.new.is_none_or(|new| new.uid != old.uid) {
+            self.dependents(&old.uid).into_iter().for_each(|(item, _)| self.queue.add(item));
+        }
+    }
+
+    /// Owners that wait for their dependents look again.
+    fn wake_owners(&self, old: &Known, namespace: &str) {
+        for owner in &old.owners {
+            if let Some(Place::At(item)) = self.locate(owner, namespace)
+                && self.get(&item).is_some_and(|known| known.uid == owner.uid && known.foreground)
+            {
+                self.queue.add(item);
+            }
+        }
+    }
+}
+
+/// Where an owner would be.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    At(Item),
+    /// A cluster-scoped object cannot have an owner in a namespace.
+    Impossible,
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kind").field("resource", &self.resource.api.plural).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,73 @@
+//! Which kinds the server has, by discovery.
+use futures::future::try_join_all;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResource, APIResourceList};
+use kube::Client;
+use kube::core::ApiResource;
+use kubekit::Backoff;
+use std::time::Duration;
+
+/// A kind whose objects can be listed, watched and deleted.
+#[derive(Clone, Debug)]
+pub(crate) struct Resource {
+    pub(crate) api: ApiResource,
+    pub(crate) namespaced: bool,
+}
+
+/// Asks until the server answers.
+pub(crate) async fn discover(client: &Client) -> Vec<Resource> {
+    let backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(10) };
+    let mut failures = 0;
+    loop {
+        match ask(client).await {
+            Ok(found) => return found,
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(%error, "discovery failed; trying again");
+                tokio::time::sleep(backoff.jittered(failures)).await;
+            }
+        }
+    }
+}
+
+async fn ask(client: &Client) -> Result<Vec<Resource>, kube::Error> {
+    let mut found = collectable("", "v1", client.list_core_api_resources("v1").await?);
+    let groups = client.list_api_groups().await?.groups;
+    let preferred = groups.into_iter().filter_map(|group| {
+        let version = group.preferred_version.or_else(|| group.versions.first().cloned())?;
+        Some((group.name, version))
+    });
+    let lists = preferred.map(|(group, version)| async move {
+        let list = client.list_api_group_resources(&version.group_version).await?;
+        Ok::<_, kube::Error>(collectable(&group, &version.version, list))
+    });
+    found.extend(try_join_all(lists).await?.into_iter().flatten());
+    Ok(found)
+}
+
+fn collectable(group: &str, version: &str, list: APIResourceList) -> Vec<Resource> {
+    let wanted = |resource: &APIResource| {
+        let verbs = ["delete", "list", "watch", "get"];
+        let whole =
+            !resource.name.contains('/') && verbs.iter().all(|verb| resource.verbs.iter().any(|v| v == verb));
+        // The same objects as the core group's.
+        whole && !(group == "events.k8s.io" && resource.name == "events")
+    };
+    list.resources
+        .into_iter()
+        .filter(wanted)
+        .map(|resource| {
+            let api_version =
+                if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+            Resource {
+                namespaced: resource.namespaced,
+                api: ApiResource {
+                    group: group.to_owned(),
+                    version: version.to_owned(),
+                    api_version,
+                    kind: resource.kind,
+                    plural: resource.name,
+                },
+            }
+        })
+        .collect()
+}
