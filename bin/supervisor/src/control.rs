@@ -113,6 +113,11 @@ impl Client {
         self.parse()
     }
 
+    /// A whole message is here already.
+    pub(crate) fn has_message(&self) -> bool {
+        self.complete().is_some()
+    }
+
     /// Length of the first message in the inbox, if it is whole.
     fn complete(&self) -> Option<usize> {
         match self.mode {

@@ -58,7 +58,7 @@ fn mount_new(kind: &str, target: &Path, flags: MountFlags, data: &CStr) -> io::R
     Ok(rustix::mount::mount(kind, target, kind, flags, data)?)
 }
 
-/// What must be done from inside the pod's network namespace. For runsc this process stays there.
+/// Enters the pod's network namespace for good and does what must be done from inside it.
 fn network(config: &Config) -> Result<(), String> {
     let sys_dir = config.mount_dir.join("sys");
     let sysfs = || -> io::Result<()> {
@@ -70,7 +70,6 @@ fn network(config: &Config) -> Result<(), String> {
         return if config.driver == Driver::Runc { sysfs().map_err(|e| e.to_string()) } else { Ok(()) };
     };
     let enter = || -> io::Result<()> {
-        let home = File::open("/proc/self/ns/net")?;
         sys::enter_network(&File::open(path)?)?;
         match config.driver {
             Driver::Runc => {
@@ -78,7 +77,7 @@ fn network(config: &Config) -> Result<(), String> {
                 for (name, value) in &config.net_sysctls {
                     fs::write(Path::new("/proc/sys").join(name.replace('.', "/")), value)?;
                 }
-                sys::enter_network(&home)
+                Ok(())
             }
             Driver::Runsc => mount_new("tmpfs", Path::new(NET_CORE), MountFlags::empty(), c"size=4k"),
         }

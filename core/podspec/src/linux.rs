@@ -75,10 +75,14 @@ pub(crate) fn cgroups_path(inputs: &Inputs<'_>, container: &str) -> String {
     format!("/agent-sandbox-{}/{uid}/{container}", inputs.host.instance)
 }
 
+/// On a shared kernel the network namespace is not in the list: the runtime runs inside it and the container inherits
+/// it. Named in the list, `runc exec` would enter the user namespace first and then have no right to the network's.
 pub(crate) fn namespaces(inputs: &Inputs<'_>) -> Value {
     let mut list: Vec<Value> =
         ["pid", "ipc", "uts", "mount"].into_iter().map(|kind| json!({ "type": kind })).collect();
-    list.push(json!({ "type": "network", "path": inputs.netns }));
+    if inputs.isolation == Isolation::UserKernel {
+        list.push(json!({ "type": "network", "path": inputs.netns }));
+    }
     if inputs.isolation == Isolation::SharedKernel {
         list.push(json!({ "type": "cgroup" }));
         if inputs.ids.is_some() {

@@ -20,11 +20,19 @@ const AF_VSOCK: u64 = 40;
 /// `personality` values that ordinary programs use: Linux, 32 bit, without address randomisation, query.
 const PERSONALITIES: &[u64] = &[0x0, 0x8, 0x2_0000, 0x2_0008, 0xFFFF_FFFF];
 
+/// Bits of a mode that say what kind of file it is, and the kinds that `mknod` may make.
+const FILE_TYPE: u64 = 0o170_000;
+const CHARACTER_DEVICE: u64 = 0o020_000;
+const PLAIN_FILES: &[u64] = &[0, 0o100_000, 0o010_000, 0o140_000];
+
+/// In the table, but allowed only with certain arguments.
+const CONDITIONAL: &[&str] = &["clone", "mknod", "mknodat"];
+
 /// `linux.seccomp` of the spec.
 pub(crate) fn profile() -> Value {
     let mut rules = vec![
         json!({
-            "names": table::ALLOWED.iter().filter(|name| **name != "clone").collect::<Vec<_>>(),
+            "names": table::ALLOWED.iter().filter(|name| !CONDITIONAL.contains(name)).collect::<Vec<_>>(),
             "action": "SCMP_ACT_ALLOW",
         }),
         rule(
@@ -40,12 +48,25 @@ pub(crate) fn profile() -> Value {
     for (op, value) in [("SCMP_CMP_LT", AF_ALG), ("SCMP_CMP_EQ", AF_ALG + 1), ("SCMP_CMP_GT", AF_VSOCK)] {
         rules.push(rule("socket", &json!([{ "index": 0, "value": value, "op": op }])));
     }
+    for (name, mode) in [("mknod", 1), ("mknodat", 2)] {
+        for kind in PLAIN_FILES {
+            rules.push(rule(name, &json!([masked(mode, FILE_TYPE, *kind)])));
+        }
+        // A character device with number 0 is no device: overlays mark deleted files so.
+        let none = json!({ "index": mode + 1, "value": 0, "op": "SCMP_CMP_EQ" });
+        rules.push(rule(name, &json!([masked(mode, FILE_TYPE, CHARACTER_DEVICE), none])));
+    }
     json!({
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": EPERM,
         "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
         "syscalls": rules,
     })
+}
+
+/// The argument under `mask` equals `value`.
+fn masked(index: u32, mask: u64, value: u64) -> Value {
+    json!({ "index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ" })
 }
 
 fn rule(name: &str, args: &Value) -> Value {
@@ -107,6 +128,15 @@ mod tests {
             [0x0002_0000_u64, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000]
         {
             assert_eq!(flags & new, new, "{new:#x}");
+        }
+    }
+
+    #[test]
+    fn device_nodes_are_refused_by_their_kind() {
+        for name in ["mknod", "mknodat"] {
+            let rules = allowed(name);
+            assert_eq!(rules.len(), 5, "{rules:?}");
+            assert!(rules.iter().all(|rule| rule["args"][0]["op"] == "SCMP_CMP_MASKED_EQ"));
         }
     }
 

@@ -33,8 +33,19 @@ pub(crate) struct Inner {
     pub(crate) driver: Driver,
     pid: i32,
     started_at: String,
-    /// `process` of the spec and the cgroup path, read when first needed.
-    pub(crate) spec: OnceLock<(Value, String)>,
+    /// Read when first needed.
+    facts: OnceLock<Facts>,
+}
+
+/// What exec and stats need of a container's records.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// `process` of the spec.
+    pub(crate) process: Value,
+    /// Cgroup path.
+    pub(crate) cgroup: String,
+    /// The pod's network namespace.
+    pub(crate) netns: Option<PathBuf>,
 }
 
 /// What is found in a container's directory.
@@ -138,7 +149,7 @@ impl Container {
                 driver,
                 pid,
                 started_at,
-                spec: OnceLock::new(),
+                facts: OnceLock::new(),
             }),
         }
     }
@@ -247,16 +258,20 @@ impl Container {
 
     /// What it uses now. All zero when it has ended.
     pub fn stats(&self) -> Stats {
-        cgroup::stats(&self.spec().1)
+        cgroup::stats(&self.facts().cgroup)
     }
 
-    /// `process` of its spec, and its cgroup path.
-    pub(crate) fn spec(&self) -> &(Value, String) {
-        self.inner.spec.get_or_init(|| {
-            let spec =
-                read::<Value>(&self.inner.dir.join("bundle/config.json")).ok().flatten().unwrap_or_default();
-            let cgroup = spec["linux"]["cgroupsPath"].as_str().unwrap_or_default().to_owned();
-            (spec["process"].clone(), cgroup)
+    /// What its records say.
+    pub(crate) fn facts(&self) -> &Facts {
+        self.inner.facts.get_or_init(|| {
+            let read =
+                |name: &str| read::<Value>(&self.inner.dir.join(name)).ok().flatten().unwrap_or_default();
+            let (mut spec, config) = (read("bundle/config.json"), read("config.json"));
+            Facts {
+                process: spec["process"].take(),
+                cgroup: config["cgroup"].as_str().unwrap_or_default().to_owned(),
+                netns: config["netns"].as_str().map(PathBuf::from),
+            }
         })
     }
 }

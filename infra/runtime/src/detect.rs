@@ -158,7 +158,8 @@ pub(crate) fn root(config: &Config, driver: Driver) -> PathBuf {
 fn make_dirs(config: &Config) -> io::Result<()> {
     let make = |dir: &Path, mode: u32| std::fs::DirBuilder::new().recursive(true).mode(mode).create(dir);
     make(&config.run_dir, 0o711)?;
-    make(&mount_dir(config), 0o711)?;
+    // `runc exec` changes to the path of the container's root, though in the agent's namespace nothing is there.
+    make(&mount_dir(config).join(podspec::ROOTFS), 0o711)?;
     make(&root(config, Driver::Runc), 0o711)?;
     make(&root(config, Driver::Runsc), 0o711)
 }

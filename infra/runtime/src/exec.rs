@@ -6,10 +6,12 @@ use crate::{
     start,
     types::{Driver, ExecExit, ExecRequest},
 };
+use rustix::thread::LinkNameSpaceType;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
     fs, io,
+    os::fd::AsFd as _,
     path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::atomic::{AtomicU64, Ordering},
@@ -82,7 +84,7 @@ impl Container {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = |kind: &str| inner.dir.join(format!("exec-{}-{number}.{kind}", std::process::id()));
         let files = Files { process: name("json"), log: name("log"), pid: name("pid") };
-        fs::write(&files.process, process(&self.spec().0, request).to_string())?;
+        fs::write(&files.process, process(&self.facts().process, request).to_string())?;
         let mut command = self.exec_command(&files)?;
         if request.tty {
             with_terminal(command, request, files)
@@ -101,9 +103,26 @@ impl Container {
         command.arg("--process").arg(&files.process);
         if inner.driver == Driver::Runc {
             command.arg("--pid-file").arg(&files.pid);
+            self.enter_network(&mut command)?;
         }
         command.arg(&inner.id);
         Ok(command)
+    }
+}
+
+impl Container {
+    /// A container of runc has its network from the supervisor (see podspec): so must what is run in it.
+    fn enter_network(&self, command: &mut Command) -> io::Result<()> {
+        let Some(path) = &self.facts().netns else { return Ok(()) };
+        let netns = fs::File::open(path)?;
+        // SAFETY: between fork and exec the closure makes one system call on a descriptor that it owns.
+        unsafe {
+            command.pre_exec(move || {
+                rustix::thread::move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))?;
+                Ok(())
+            });
+        }
+        Ok(())
     }
 }
 

@@ -70,10 +70,21 @@ impl Supervisor {
             }
         }
         self.write_input();
+        self.serve_buffered(known);
         if is(1) {
             self.accept();
         }
         self.drop_clients();
+    }
+
+    /// Messages that came together with input and waited for it to be taken: nothing else would wake us for them.
+    fn serve_buffered(&mut self, known: usize) {
+        while self.input.is_empty()
+            && let Some(index) = (0..known).find(|index| self.clients[*index].has_message())
+        {
+            self.serve_client(index, PollFlags::IN);
+            self.write_input();
+        }
     }
 
     /// Time until the next thing is overdue.

@@ -17,7 +17,9 @@ async fn agent_to_be_killed() {
     let mut records = Vec::new();
     for driver in DRIVERS {
         let script = "echo before; while [ ! -e /work/go ]; do sleep 0.05; done; echo after; exit 42";
-        let container = host.start(host.script(driver, script)).await;
+        let words = serde_json::json!({ "command": ["/bin/sh", "-c", script] });
+        let name = format!("app-{driver:?}").to_lowercase();
+        let container = host.start(host.build(driver, &name, words, &podspec::Role::Alone, false)).await;
         records.push(container.dir().to_string_lossy().into_owned());
     }
     std::fs::write(format!("{dir}/started"), records.join("\n")).expect("tells");

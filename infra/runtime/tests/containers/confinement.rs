@@ -26,7 +26,8 @@ call("userfaultfd", 323, 0)
 call("af_vsock", 41, 40, 1, 0)
 call("af_alg", 41, 38, 5, 0)
 call("raw_socket", 41, 2, 3, 1)
-call("mknod", 133, b"/tmp/node", 0o20600, (1 << 8) | 1)
+call("mknod", 133, b"/work/node", 0o20600, (1 << 8) | 1)
+call("fifo", 133, b"/work/fifo", 0o10600, 0)
 call("reboot", 169, 0, 0, 0, None)
 call("unix_socket", 41, 1, 1, 0)
 print("nnp", libc.prctl(39, 0, 0, 0, 0))
@@ -36,7 +37,7 @@ for path in ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware", "
         print("read", path, "empty" if not data else "DATA")
     except OSError as e:
         print("read", path, "no")
-for path in ["/proc/sys/kernel/hostname", "/proc/sysrq-trigger", "/sys/fs/cgroup/x"]:
+for path in ["/proc/sys/kernel/hostname", "/proc/sysrq-trigger", "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/cgroup.procs", "/sys/fs/cgroup/memory/x", "/sys/power/state"]:
     try:
         open(path, "w").write("x"); print("write", path, "DONE")
     except OSError:
@@ -67,8 +68,14 @@ async fn ways_out_are_closed() {
         for name in refused {
             assert!(output.contains(&format!("{name} E")), "{driver:?} {name}: {output}");
         }
-        assert!(output.contains("unix_socket ok") && output.contains("nnp 1"), "{driver:?}: {output}");
-        assert!(!output.contains("DATA") && !output.contains("DONE"), "{driver:?}: {output}");
+        assert!(
+            output.contains("unix_socket ok") && output.contains("fifo ok") && output.contains("nnp 1"),
+            "{driver:?}: {output}"
+        );
+        assert!(!output.contains("DATA"), "{driver:?}: {output}");
+        // gVisor's files under /proc and /sys are its own: writing them changes nothing of the host.
+        assert!(!output.contains("DONE") || driver == Driver::Runsc, "{driver:?}: {output}");
+        assert_ne!(fs::read_to_string("/proc/sys/kernel/hostname").expect("hostname").trim(), "x");
     }
     host.finish();
 }
