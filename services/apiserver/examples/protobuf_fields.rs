@@ -107,7 +107,9 @@ fn read_go(path: &Path, package: &str, tags: &mut Tags) {
             current = format!("{package}.{name}");
         }
         let (Some(at), Some(start)) = (line.find("protobuf:\""), line.find('`')) else { continue };
-        let Some(number) = line[at..].split(',').nth(1).and_then(|number| number.parse::<u32>().ok()) else { continue };
+        let Some(number) = line[at..].split(',').nth(1).and_then(|number| number.parse::<u32>().ok()) else {
+            continue;
+        };
         if line[..start].split_whitespace().last().is_some_and(|kind| kind.starts_with('*')) {
             tags.pointers.insert((current.clone(), number));
         }
@@ -119,7 +121,8 @@ fn read_go(path: &Path, package: &str, tags: &mut Tags) {
 
 /// All messages, one line each field: number, `?` for optional and `~` for inlined, type, name.
 fn written(messages: &BTreeMap<String, Fields>, tags: &Tags) -> String {
-    let names: BTreeSet<&str> = messages.keys().map(String::as_str).filter(|name| !name.ends_with("List")).collect();
+    let names: BTreeSet<&str> =
+        messages.keys().map(String::as_str).filter(|name| !name.ends_with("List")).collect();
     let mut out = String::new();
     for name in names {
         writeln!(out, "={}", shortened(name)).unwrap();

@@ -41,7 +41,10 @@ impl KubeletConnector for Node {
     }
 }
 
-async fn answer(mut request: Request<Incoming>, tasks: TaskTracker) -> Result<Response<Full<bytes::Bytes>>, Infallible> {
+async fn answer(
+    mut request: Request<Incoming>,
+    tasks: TaskTracker,
+) -> Result<Response<Full<bytes::Bytes>>, Infallible> {
     let asked = request.uri().path_and_query().unwrap().to_string();
     if let Some(wanted) = request.headers().get("upgrade").cloned() {
         let upgraded = upgrade::on(&mut request);
@@ -72,7 +75,9 @@ async fn start() -> Api {
         api.post(&format!("{PODS}/{name}/binding"), &json!({"target": {"name": "n1"}})).await.expect(201);
     }
     api.post(PODS, &pod("waiting")).await.expect(201);
-    api.post("/api/v1/nodes", &json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}})).await.expect(201);
+    api.post("/api/v1/nodes", &json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}))
+        .await
+        .expect(201);
     api
 }
 
@@ -104,7 +109,8 @@ async fn raw_upgrade(api: &Api, protocol: &str, path: &str) -> (String, String) 
     openssl.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
     let mut child = openssl.stderr(std::process::Stdio::null()).kill_on_drop(true).spawn().unwrap();
     let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n");
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n");
     stdin.write_all(head.as_bytes()).await.unwrap();
     let mut seen = String::new();
     while !seen.contains("\r\n\r\n") || !seen.ends_with('\n') || seen.ends_with("\r\n\r\n") {
@@ -119,12 +125,14 @@ async fn raw_upgrade(api: &Api, protocol: &str, path: &str) -> (String, String) 
 #[tokio::test]
 async fn an_upgrade_is_passed_on_whatever_its_protocol() {
     let api = start().await;
-    let exec = format!("{PODS}/one/exec?command=sh&command=-c&command=echo+a%26b&stdin=true&stdout=true&tty=true");
+    let exec =
+        format!("{PODS}/one/exec?command=sh&command=-c&command=echo+a%26b&stdin=true&stdout=true&tty=true");
     for protocol in ["SPDY/3.1", "websocket"] {
         let (head, echo) = raw_upgrade(&api, protocol, &exec).await;
         assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
         assert!(head.to_lowercase().contains(&format!("upgrade: {}\r\n", protocol.to_lowercase())), "{head}");
-        let want = "/exec/default/one/main?command=sh&command=-c&command=echo%20a%26b&input=1&output=1&tty=1\n";
+        let want =
+            "/exec/default/one/main?command=sh&command=-c&command=echo%20a%26b&input=1&output=1&tty=1\n";
         assert!(head.ends_with(want), "{head}");
         assert_eq!(echo, "ping");
     }
@@ -161,6 +169,9 @@ async fn a_node_proxy_passes_method_path_and_body() {
     let answer = api.send("POST", "/api/v1/nodes/n1/proxy/images/pull?reference=a%2Fb", &[], "body").await;
     assert_eq!(answer.text, "POST /images/pull?reference=a%2Fb body");
     assert_eq!(api.get("/api/v1/nodes/n1/proxy/images").await.text, "GET /images ");
-    assert_eq!(api.send("DELETE", "/api/v1/nodes/n1/proxy/images?reference=x", &[], "").await.text, "DELETE /images?reference=x ");
+    assert_eq!(
+        api.send("DELETE", "/api/v1/nodes/n1/proxy/images?reference=x", &[], "").await.text,
+        "DELETE /images?reference=x "
+    );
     assert_eq!(api.get("/api/v1/nodes/none/proxy/images").await.status, 404);
 }

@@ -197,7 +197,11 @@ impl Custom<'_> {
         if !within.is_empty() {
             item.insert("parameters".to_owned(), within.into());
         }
-        operation::expand(&item.into())
+        // Custom kinds take no strategic merge patches; kubectl sends one wherever a document offers it.
+        let mut expanded = operation::expand(&item.into());
+        let content = expanded.pointer_mut("/patch/requestBody/content").and_then(Value::as_object_mut);
+        content.map(|content| content.remove("application/strategic-merge-patch+json"));
+        expanded
     }
 }
 

@@ -49,13 +49,16 @@ pub(super) fn parse(body: &[u8]) -> Decoded<Value> {
         match next(&mut reader)? {
             (1, Raw::Bytes(bytes)) => envelope = message("runtime.TypeMeta", bytes, 0)?,
             (2, Raw::Bytes(bytes)) => raw = bytes,
-            (3, Raw::Bytes(encoding)) if !encoding.is_empty() => return Err(format!("{ENVELOPE} is compressed")),
+            (3, Raw::Bytes(encoding)) if !encoding.is_empty() => {
+                return Err(format!("{ENVELOPE} is compressed"));
+            }
             _ => {}
         }
     }
     let text = |key: &str| envelope.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
-    let name = message_name(&api_version, &kind).ok_or_else(|| format!("no kind {kind:?} in {api_version:?}"))?;
+    let name =
+        message_name(&api_version, &kind).ok_or_else(|| format!("no kind {kind:?} in {api_version:?}"))?;
     let mut fields = message(name, raw, 0)?;
     fields.insert("apiVersion".to_owned(), api_version.into());
     fields.insert("kind".to_owned(), kind.into());
@@ -155,8 +158,12 @@ fn special(name: &str, bytes: &[u8], depth: usize) -> Decoded<Value> {
             Ok(if micro { wire::time::micros(time) } else { wire::time::seconds(time) }.into())
         }
         "meta.Duration" => Ok(integer("duration").into()),
-        "resource.Quantity" | "resource.QuantityValue" => Ok(fields.remove("string").unwrap_or_else(|| "0".into())),
-        "intstr.IntOrString" if integer("type") == 1 => Ok(fields.remove("strVal").unwrap_or_else(|| "".into())),
+        "resource.Quantity" | "resource.QuantityValue" => {
+            Ok(fields.remove("string").unwrap_or_else(|| "0".into()))
+        }
+        "intstr.IntOrString" if integer("type") == 1 => {
+            Ok(fields.remove("strVal").unwrap_or_else(|| "".into()))
+        }
         "intstr.IntOrString" => Ok(integer("intVal").into()),
         "runtime.RawExtension" | "meta.FieldsV1" => {
             let raw = fields.remove("raw").or_else(|| fields.remove("Raw")).unwrap_or_default();
@@ -236,8 +243,11 @@ fn read_table() -> HashMap<&'static str, HashMap<u64, Field>> {
             continue;
         }
         let mut parts = line.split(' ');
-        let (Some(number), Some(kind), Some(name)) = (parts.next(), parts.next(), parts.next()) else { continue };
-        let flag = |flag: char| kind.trim_end_matches(|c: char| c.is_alphanumeric() || c == '.').contains(flag);
+        let (Some(number), Some(kind), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
+            continue;
+        };
+        let flag =
+            |flag: char| kind.trim_end_matches(|c: char| c.is_alphanumeric() || c == '.').contains(flag);
         let field = Field {
             name,
             kind: kind.trim_start_matches(['?', '~', '*', '{']),
@@ -276,7 +286,9 @@ mod tests {
     #[test]
     fn a_namespace_is_read_and_its_zeros_are_not() {
         let mut body = MAGIC.to_vec();
-        body.extend_from_slice(b"\x0a\x0f\x0a\x02v1\x12\x09Namespace\x12\x17\x0a\x11\x0a\x01n\x12\x00\x1a\x00\x22\x00");
+        body.extend_from_slice(
+            b"\x0a\x0f\x0a\x02v1\x12\x09Namespace\x12\x17\x0a\x11\x0a\x01n\x12\x00\x1a\x00\x22\x00",
+        );
         body.extend_from_slice(b"\x2a\x00\x32\x00\x38\x00\x42\x00\x12\x00\x1a\x00\x1a\x00\x22\x00");
         // The lengths above are exact; what follows the raw part belongs to the envelope.
         let value = parse(&body).unwrap();
