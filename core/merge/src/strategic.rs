@@ -52,6 +52,7 @@ fn merge_map(schema: Option<&Schema>, mut live: Object, mut patch: Object) -> Re
         let inner = schema.and_then(|schema| schema.child(&name));
         let merged = match (live.remove(&name), change) {
             (None, _) if deletes => continue,
+            (None, change) if change.get(PATCH).is_some_and(|directive| directive == "delete") => continue,
             (Some(Value::Array(live)), Value::Array(items)) if deletes => {
                 Value::Array(live.into_iter().filter(|item| !items.contains(item)).collect())
             }
@@ -120,8 +121,14 @@ fn ordered_lists(schema: Option<&Schema>, live: &mut Object, patch: &mut Object)
                 continue;
             }
         };
+        if let Some(changed) = &changed {
+            follows(changed, &order, key)?;
+        }
         let before = live.get(name).and_then(Value::as_array).cloned();
-        let Some(server) = before.as_ref().or(changed.as_ref()).cloned() else { continue };
+        let Some(mut server) = before.as_ref().or(changed.as_ref()).cloned() else { continue };
+        if let (Some(changed), Some(key)) = (&changed, key) {
+            fill_gaps(&mut server, changed, key);
+        }
         let mut merged = match (before, changed) {
             (Some(before), Some(changed)) => merge_list(inner, key, before, changed)?,
             (Some(before), None) => before,
@@ -135,6 +142,42 @@ fn ordered_lists(schema: Option<&Schema>, live: &mut Object, patch: &mut Object)
         live.insert(name.to_owned(), sorted.into());
     }
     Ok(())
+}
+
+/// Checks that the order names every change, and in the order in which the patch has them.
+fn follows(changes: &[Value], order: &[Value], key: Option<&str>) -> Result<()> {
+    let same = |a: &Value, b: &Value| match key {
+        Some(key) => a.get(key).is_some() && a.get(key) == b.get(key),
+        None => a == b,
+    };
+    let mut rest = order.iter();
+    let deletes = |item: &&Value| item.get(PATCH).is_some_and(|directive| directive == "delete");
+    for change in changes.iter().filter(|item| !deletes(item)) {
+        if !rest.any(|named| same(change, named)) {
+            let (changes, order) = (Value::from(changes), Value::from(order));
+            let detail = format!(
+                "The order in patch list:\n{changes}\n doesn't match $setElementOrder list:\n{order}\n"
+            );
+            return Err(malformed(detail));
+        }
+    }
+    Ok(())
+}
+
+/// The order on the server as Kubernetes takes it here: new items stand where deleted ones left room.
+fn fill_gaps(server: &mut Vec<Value>, changes: &[Value], key: &str) {
+    let size = server.len();
+    let deletes = |item: &Value| {
+        changes.iter().any(|change| {
+            change.get(PATCH).is_some() && change.get(key).is_some() && change.get(key) == item.get(key)
+        })
+    };
+    server.retain(|item| !deletes(item));
+    for change in changes.iter().filter(|change| change.get(PATCH).is_none()) {
+        if server.len() < size && !server.iter().any(|item| item.get(key) == change.get(key)) {
+            server.push(change.clone());
+        }
+    }
 }
 
 /// Merges a list item by item: objects by their key, scalars as a set. What the patch names comes in its order.
