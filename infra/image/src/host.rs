@@ -17,7 +17,7 @@ use std::{
     fs, io,
     os::unix::{
         ffi::OsStrExt,
-        fs::{PermissionsExt, symlink},
+        fs::{MetadataExt, PermissionsExt, symlink},
     },
     path::{Path, PathBuf},
 };
@@ -50,6 +50,10 @@ enum Node {
     File(Vec<u8>, u32),
     Link(PathBuf),
 }
+
+/// When the places that a plan is made from last changed. A comparison costs a few system calls; a plan, hundreds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stamp(Vec<Option<(u64, i64, i64)>>);
 
 /// Where a plan was made real.
 pub(crate) struct Made {
@@ -244,6 +248,30 @@ impl Plan {
     }
 }
 
+// === impl Stamp ===
+
+impl Stamp {
+    pub(crate) fn of(host: &Path) -> Self {
+        let fixed = [
+            "",
+            "etc/ld.so.cache",
+            "etc/alternatives",
+            "etc/ssl/certs",
+            "etc/ssl/certs/ca-certificates.crt",
+            "usr/lib",
+        ];
+        let pythons = pythons(&host.join("usr/lib")).unwrap_or_default();
+        let watched = fixed.iter().map(|path| host.join(path)).chain(pythons);
+        Self(
+            watched
+                .map(|path| {
+                    fs::metadata(path).ok().map(|found| (found.ino(), found.ctime(), found.ctime_nsec()))
+                })
+                .collect(),
+        )
+    }
+}
+
 // === impl Made ===
 
 impl Made {
@@ -254,10 +282,14 @@ impl Made {
 
 /// The files with which a distribution forbids `pip` to install anything.
 fn markers(lib: &Path) -> io::Result<Vec<PathBuf>> {
-    let pythons = listed(lib)?.into_iter();
-    let named =
-        pythons.filter(|path| path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"python3")));
-    Ok(named.map(|path| path.join("EXTERNALLY-MANAGED")).filter(|path| path.is_file()).collect())
+    let named = pythons(lib)?.into_iter().map(|path| path.join("EXTERNALLY-MANAGED"));
+    Ok(named.filter(|path| path.is_file()).collect())
+}
+
+fn pythons(lib: &Path) -> io::Result<Vec<PathBuf>> {
+    let is_python =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"python3"));
+    Ok(listed(lib)?.into_iter().filter(is_python).collect())
 }
 
 /// The entries of a directory, in order; none if it is not there.

@@ -3,21 +3,18 @@
 use crate::{
     Error,
     archive::Limits,
-    config::ImageConfig,
     content::{Content, Hold, Record},
     digest::Digest,
     fetch::{Fetcher, Report, Source, blocking},
-    host::{self, HOST_IMAGE, Made, Plan},
+    host::{HOST_IMAGE, Made, Plan, Stamp},
+    image::Image,
     layout::Layout,
     manifest::{self, Document},
     reference::Name,
     registry::{Credentials, Progress, Registry},
 };
-use rustix::fs as rfs;
+use parking_lot::Mutex;
 use std::{
-    fs::File,
-    io::Read,
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -41,33 +38,6 @@ pub struct Config {
 #[derive(Clone)]
 pub struct Images {
     inner: Arc<Inner>,
-}
-
-/// An image that is complete here. While any clone of it lives, its layers are not deleted.
-#[derive(Clone)]
-pub struct Image {
-    /// Its name in normal form.
-    pub reference: String,
-    /// The digest of its manifest or index.
-    pub digest: String,
-    /// What it says about running it.
-    pub config: ImageConfig,
-    /// Directories for overlayfs' `lowerdir`, top first, owners as in the image.
-    pub lowers: Vec<PathBuf>,
-    /// What to bind over them, in this order.
-    pub binds: Vec<Bind>,
-    _hold: Arc<Hold>,
-}
-
-/// A directory or file of the host to be bound into the container; not recursively.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bind {
-    /// The path on the host.
-    pub source: PathBuf,
-    /// The path in the container; it exists in the layers or an earlier bind.
-    pub target: PathBuf,
-    /// Mount read-only, nosuid and nodev. Always so today.
-    pub read_only: bool,
 }
 
 /// An image in a list.
@@ -99,6 +69,13 @@ struct Inner {
     gate: RwLock<()>,
     /// A deletion waits for the gate.
     wanted: AtomicBool,
+    host: Mutex<Option<Arc<KnownHost>>>,
+}
+
+struct KnownHost {
+    stamp: Stamp,
+    digest: Digest,
+    plan: Plan,
 }
 
 // === impl Config ===
@@ -129,8 +106,8 @@ impl Images {
         let Config { dir, insecure_registries: insecure, limits } = config.into();
         let content = Arc::new(Content::open(dir)?);
         let fetcher = Fetcher::new(content.clone(), limits);
-        let (gate, wanted) = (RwLock::new(()), AtomicBool::new(false));
-        Ok(Self { inner: Arc::new(Inner { content, fetcher, insecure, limits, gate, wanted }) })
+        let (gate, wanted, host) = (RwLock::new(()), AtomicBool::new(false), Mutex::new(None));
+        Ok(Self { inner: Arc::new(Inner { content, fetcher, insecure, limits, gate, wanted, host }) })
     }
 
     /// The image, if it is complete on this machine. The built-in one always is.
@@ -263,28 +240,22 @@ impl Images {
         Ok(if in_use { Removed::InUse } else { Removed::Gone })
     }
 
-    /// Deletes layers that neither a name nor an [`Image`] needs, and gives how many. Waits for pulls that are under way.
-    /// Call it when containers have ended, after everything that runs was taken hold of.
+    /// Deletes layers that neither a name nor an [`Image`] needs, and gives how many. While a pull is under way it gives 0,
+    /// and the end of the pull does it. Call it when containers have ended, after everything that runs was taken hold of.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub async fn collect(&self) -> Result<usize, Error> {
-        let _alone = self.inner.gate.write().await;
-        self.collect_alone().await
+        self.inner.wanted.store(true, Ordering::Relaxed);
+        self.collect_if_free().await
     }
 
-    /// The same, but leaves it to the last pull under way if there is one.
-    async fn collect_if_free(&self) -> Result<(), Error> {
-        if let Ok(_alone) = self.inner.gate.try_write()
-            && self.inner.wanted.load(Ordering::Relaxed)
-        {
-            self.collect_alone().await?;
+    /// Deletes if somebody wanted it and nothing is being made. Never waits: who waits for the gate holds up all pulls.
+    async fn collect_if_free(&self) -> Result<usize, Error> {
+        let Ok(_alone) = self.inner.gate.try_write() else { return Ok(0) };
+        if !self.inner.wanted.swap(false, Ordering::Relaxed) {
+            return Ok(0);
         }
-        Ok(())
-    }
-
-    async fn collect_alone(&self) -> Result<usize, Error> {
-        self.inner.wanted.store(false, Ordering::Relaxed);
         let content = self.inner.content.clone();
         blocking(move || content.collect()).await
     }
@@ -311,24 +282,41 @@ impl Images {
 
     /// The built-in image, generated anew where the host has changed.
     async fn host(&self) -> Result<Image, Error> {
-        let content = self.inner.content.clone();
-        let _making = self.inner.gate.read().await;
+        let inner = self.inner.clone();
         blocking(move || {
-            let plan = Plan::of(Path::new("/")).map_err(Error::io("read the host's", "/etc and /usr"))?;
-            let digest = plan.digest();
-            let hold = Arc::new(content.hold(digest.hex()));
-            let place = content.host().join(digest.hex());
+            let known = inner.known_host()?;
+            let (plan, digest) = (&known.plan, &known.digest);
+            let hold = Arc::new(inner.content.hold(digest.hex()));
+            let place = inner.content.host().join(digest.hex());
             if !place.is_dir() {
-                let temporary = content.temporary()?;
+                let temporary = inner.content.temporary()?;
                 let root = temporary.path().join("host");
                 std::fs::create_dir(&root)
                     .and_then(|()| plan.make(&root))
                     .map_err(Error::io("generate", &place))?;
-                content.publish(&root, &place)?;
+                inner.content.publish(&root, &place)?;
             }
-            Ok(host_image(&plan, &digest, &Made::at(&place), hold))
+            Ok(Image::host(plan, digest, &Made::at(&place), hold))
         })
         .await
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    /// What the host looks like; read again only where it may have changed.
+    fn known_host(&self) -> Result<Arc<KnownHost>, Error> {
+        let root = Path::new("/");
+        let stamp = Stamp::of(root);
+        let mut known = self.host.lock();
+        if let Some(known) = known.as_ref().filter(|known| known.stamp == stamp) {
+            return Ok(known.clone());
+        }
+        let plan = Plan::of(root).map_err(Error::io("read the host's", "/etc and /usr"))?;
+        let fresh = Arc::new(KnownHost { stamp, digest: plan.digest(), plan });
+        *known = Some(fresh.clone());
+        Ok(fresh)
     }
 }
 
@@ -336,82 +324,4 @@ impl std::fmt::Debug for Images {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Images").finish_non_exhaustive()
     }
-}
-
-fn host_image(plan: &Plan, digest: &Digest, made: &Made, hold: Arc<Hold>) -> Image {
-    let bind =
-        |source: &Path, target: &Path| Bind { source: source.into(), target: target.into(), read_only: true };
-    let usr = Path::new("/usr");
-    let mut binds = vec![bind(usr, usr)];
-    binds.extend(plan.directories.iter().map(|path| bind(path, path)));
-    let local = Path::new("/usr/local");
-    if local.is_dir() {
-        binds.push(bind(&made.empty, local));
-    }
-    binds.extend(plan.hidden.iter().map(|path| bind(&made.nothing, path)));
-    Image {
-        reference: HOST_IMAGE.into(),
-        digest: digest.to_string(),
-        config: host::config(),
-        lowers: vec![made.root.clone()],
-        binds,
-        _hold: hold,
-    }
-}
-
-// === impl Image ===
-
-impl Image {
-    /// Reads a file of the image, such as `/etc/passwd`, through its layers. None: the image has no such file.
-    ///
-    /// Blocking. Links are followed within a layer, never out of it.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] if the file is larger than `limit` bytes, or [`Error::Io`].
-    pub fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
-        let relative = path.strip_prefix("/").unwrap_or(path);
-        for lower in &self.lowers {
-            let Some(file) = open_in(lower, relative).map_err(Error::io("read", lower.join(relative)))?
-            else {
-                continue;
-            };
-            let kind = file.metadata().map_err(Error::io("read", lower.join(relative)))?;
-            if !kind.is_file() {
-                return Ok(None);
-            }
-            let mut bytes = Vec::new();
-            file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io("read", lower.join(relative)))?;
-            if bytes.len() as u64 > limit {
-                return Err(Error::invalid(&self.reference, &format!("{} is too large", path.display())));
-            }
-            return Ok(Some(bytes));
-        }
-        Ok(None)
-    }
-}
-
-impl std::fmt::Debug for Image {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Image")
-            .field("reference", &self.reference)
-            .field("digest", &self.digest)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Opens what a layer has at a path. What is no plain file (a whiteout, a device, a directory) opens as a bare handle.
-fn open_in(lower: &Path, relative: &Path) -> std::io::Result<Option<File>> {
-    let directory: OwnedFd = File::open(lower)?.into();
-    let how = rfs::ResolveFlags::IN_ROOT | rfs::ResolveFlags::NO_MAGICLINKS;
-    let open =
-        |flags| rfs::openat2(&directory, relative, flags | rfs::OFlags::CLOEXEC, rfs::Mode::empty(), how);
-    let found = match open(rfs::OFlags::PATH) {
-        Ok(found) => File::from(found),
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    if !found.metadata()?.is_file() {
-        return Ok(Some(found));
-    }
-    Ok(Some(File::from(open(rfs::OFlags::RDONLY | rfs::OFlags::NONBLOCK)?)))
 }

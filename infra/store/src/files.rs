@@ -20,6 +20,9 @@ const LOCK: &str = "lock";
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
+const REMOVE_STEP: u64 = 16 << 20;
+const REMOVE_PAUSE: Duration = Duration::from_millis(2);
+
 /// The log that is being written.
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -131,12 +134,25 @@ pub(crate) fn new_header(kind: Kind, generation: u64, revision: u64) -> FileHead
 /// Removes what is older than the snapshot `generation`.
 pub(crate) fn remove_before(dir: &Path, generation: u64) -> io::Result<()> {
     for old in generations(dir, "log")?.into_iter().filter(|old| *old < generation) {
-        fs::remove_file(log_path(dir, old))?;
+        remove_in_steps(&log_path(dir, old))?;
     }
     for old in generations(dir, "snapshot")?.into_iter().filter(|old| *old < generation) {
-        fs::remove_file(snapshot_path(dir, old))?;
+        remove_in_steps(&snapshot_path(dir, old))?;
     }
     Ok(())
+}
+
+/// Removes a large file bit by bit: file systems free the space of a file within one transaction, and each sync of the log
+/// would wait for it.
+fn remove_in_steps(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    let mut len = file.metadata()?.len();
+    while len > REMOVE_STEP {
+        len -= REMOVE_STEP;
+        file.set_len(len)?;
+        std::thread::sleep(REMOVE_PAUSE);
+    }
+    fs::remove_file(path)
 }
 
 /// Removes files that a crash left half-made. Their names end in `.tmp`; no reader looks at them.

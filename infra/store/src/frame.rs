@@ -19,6 +19,9 @@ const FRAME_MAGIC: [u8; 4] = *b"frm1";
 /// No frame is longer: the largest transaction and the largest batch beside it.
 const MAX_FRAME: usize = 64 << 20;
 
+/// The room that a builder keeps after a large frame.
+const KEEP_ROOM: usize = 1 << 20;
+
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -113,6 +116,7 @@ impl FileHeader {
 impl Builder {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
+        self.bytes.shrink_to(KEEP_ROOM);
         self.bytes.resize(FRAME_HEADER, 0);
     }
 

@@ -105,8 +105,10 @@ fn a_host_whose_bin_is_a_directory_has_it_bound() {
 #[test]
 fn the_digest_follows_the_host() {
     let host = host();
-    let first = Plan::of(host.path()).unwrap();
+    let (first, stamp) = (Plan::of(host.path()).unwrap(), Stamp::of(host.path()));
+    assert_eq!(stamp, Stamp::of(host.path()));
     assert_eq!(first.digest(), Plan::of(host.path()).unwrap().digest());
     fs::write(host.path().join("etc/ld.so.cache"), "another").unwrap();
     assert_ne!(first.digest(), Plan::of(host.path()).unwrap().digest());
+    assert_ne!(stamp, Stamp::of(host.path()));
 }
