@@ -8,10 +8,12 @@ use wire::{FieldError, Path, names};
 
 use crate::prepare::equivalent;
 use crate::table::{Body, Kind};
+use crate::value::is_empty;
 
 mod config;
 mod container;
 mod crd;
+mod downward;
 mod handler;
 mod labels;
 mod meta;
@@ -20,6 +22,7 @@ mod pod;
 mod pod_update;
 mod rbac;
 mod resources;
+mod security;
 mod service;
 mod storage;
 mod volume;
@@ -39,6 +42,11 @@ pub fn validate_create(kind: &Kind, new: &Value) -> Vec<FieldError> {
     let mut errors = Errors::new();
     meta::create(kind, new, &mut errors);
     body(kind, new, &mut errors);
+    if matches!(kind.body, Body::Pod)
+        && new.pointer("/spec/ephemeralContainers").is_some_and(|c| !is_empty(c))
+    {
+        errors.push(FieldError::forbidden("spec.ephemeralContainers", "cannot be set on create"));
+    }
     errors
 }
 

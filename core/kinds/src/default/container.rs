@@ -57,12 +57,18 @@ pub(super) fn field_source(source: &mut Value) {
 /// Images tagged `latest` (or not at all) are always pulled, others if they are not there.
 pub(super) fn pull_policy(image: &str) -> &'static str {
     let (name, digest) = image.split_once('@').map_or((image, false), |(name, _)| (name, true));
-    let last = name.rsplit('/').next().unwrap_or_default();
-    let latest = match last.split_once(':') {
-        Some((_, tag)) => tag == "latest",
-        None => !digest && !last.is_empty(),
-    };
-    if latest { "Always" } else { "IfNotPresent" }
+    let (path, last) = name.rsplit_once('/').unwrap_or(("", name));
+    let (last, tag) = last.split_once(':').map_or((last, None), |(last, tag)| (last, Some(tag)));
+    let latest = tag.map_or(!digest, |tag| tag == "latest");
+    let parts = path.split('/').filter(|part| !part.is_empty()).chain([last]);
+    // The first part may be a host, with capitals and a port; a name that is no reference has no tag.
+    let readable = parts.enumerate().all(|(index, part)| is_name(part) || (index == 0 && part != last));
+    if latest && readable { "Always" } else { "IfNotPresent" }
+}
+
+fn is_name(part: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    part.starts_with(plain) && part.ends_with(plain) && part.chars().all(|c| plain(c) || "._-".contains(c))
 }
 
 fn http_get(handler: &mut Value) {

@@ -44,6 +44,11 @@ pub(super) fn service(service: &mut Value) {
     }
     if kind == "LoadBalancer" {
         set_default(spec, "allocateLoadBalancerNodePorts", true);
+        for ingress in items_mut(service, "/status/loadBalancer/ingress") {
+            if !text(ingress, "/ip").is_empty() {
+                set_default(ingress, "ipMode", "VIP");
+            }
+        }
     }
 }
 

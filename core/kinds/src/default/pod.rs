@@ -1,9 +1,10 @@
 //! Defaults of pods and pod templates.
 
 use serde_json::{Value, json};
+use wire::Quantity;
 
 use super::{container, quantity, volume};
-use crate::value::{flag, items_mut, object, set, set_default, text};
+use crate::value::{flag, items, items_mut, object, set, set_default, text};
 
 const CONTAINERS: [&str; 3] = ["/initContainers", "/containers", "/ephemeralContainers"];
 
@@ -19,11 +20,31 @@ pub(super) fn pod(pod: &mut Value) {
             }
         }
     }
+    pod_level_requests(spec);
     set_default(spec, "enableServiceLinks", true);
     if flag(spec, "/hostNetwork") {
         host_ports(spec);
     }
     pod_spec(spec);
+}
+
+/// A pod with limits of its own requests what its containers do together, or as much as its limits.
+fn pod_level_requests(spec: &mut Value) {
+    if crate::value::missing(spec, "/resources/limits") {
+        return;
+    }
+    for name in ["cpu", "memory"] {
+        let of = |holder: &Value, list: &str| {
+            let amount = holder.pointer("/resources").and_then(|r| r.get(list)).and_then(|l| l.get(name));
+            amount.and_then(|amount| Quantity::from_value(amount).ok())
+        };
+        let together = items(spec, "/containers").filter_map(|c| of(c, "requests")).reduce(Quantity::plus);
+        let own = together.or_else(|| of(spec, "limits"));
+        if let (None, Some(amount)) = (of(spec, "requests"), own) {
+            let resources = crate::value::field(spec, "resources");
+            object(resources, "requests").insert(name.to_owned(), Value::from(amount.to_string()));
+        }
+    }
 }
 
 /// The pod template of a workload, at `/spec/template`.
@@ -44,6 +65,9 @@ fn pod_spec(spec: &mut Value) {
     set_default(spec, "securityContext", json!({}));
     set_default(spec, "terminationGracePeriodSeconds", 30);
     set_default(spec, "schedulerName", "default-scheduler");
+    if spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64).is_some_and(|seconds| seconds < 0) {
+        set(spec, "terminationGracePeriodSeconds", 1);
+    }
     account_alias(spec);
     quantity::resource_list(spec, "/overhead");
     quantity::resource_list(spec, "/resources/limits");

@@ -32,7 +32,9 @@ pub(super) fn secret(secret: &Value, errors: &mut Errors) {
     match text(secret, "/type") {
         "kubernetes.io/dockercfg" => need(".dockercfg"),
         "kubernetes.io/dockerconfigjson" => need(".dockerconfigjson"),
-        "kubernetes.io/ssh-auth" => need("ssh-privatekey"),
+        "kubernetes.io/ssh-auth" if text(secret, "/data/ssh-privatekey").is_empty() => {
+            errors.push(FieldError::required(path.key("ssh-privatekey"), ""));
+        }
         "kubernetes.io/tls" => {
             need("tls.crt");
             need("tls.key");
@@ -92,7 +94,7 @@ pub(super) fn config_map(map: &Value, errors: &mut Errors) {
         size += decoded_len(value.as_str().unwrap_or_default());
     }
     if size > DATA_MAX {
-        errors.push(FieldError::too_long("", DATA_MAX));
+        errors.push(FieldError::too_long("[]", DATA_MAX));
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use wire::{FieldError, Path, names};
 
-use super::{Errors, each, handler, label, one_of, required, resources, volume};
+use super::{Errors, downward, each, handler, label, one_of, required, resources, security, volume};
 use crate::value::{items, missing, number, text};
 
 const FILE_POLICIES: [&str; 2] = ["File", "FallbackToLogsOnError"];
@@ -42,8 +42,7 @@ pub(super) fn container(
     if let Some(own) = container.get("resources") {
         resources::requirements(own, &path.child("resources"), errors);
     }
-    let context = container.get("securityContext").unwrap_or(&Value::Null);
-    identities(context, &path.child("securityContext"), errors);
+    security::container(container, &path.child("securityContext"), errors);
     let sidecar = role == Role::Init && text(container, "/restartPolicy") == "Always";
     if role == Role::Main || sidecar {
         handler::probes(container, grace, path, errors);
@@ -130,16 +129,18 @@ fn variable_source(source: &Value, filled: bool, path: &Path<'_>, errors: &mut E
     for kind in ["configMapKeyRef", "secretKeyRef"] {
         let Some(reference) = source.get(kind) else { continue };
         let at = path.child(kind);
+        let name = text(reference, "/name");
+        each(errors, &at.child("name"), name, names::dns1123_subdomain(name));
         match text(reference, "/key") {
             "" => errors.push(FieldError::required(at.child("key"), "")),
             key => each(errors, &at.child("key"), key, names::config_key(key)),
         }
     }
     if let Some(field) = source.get("fieldRef") {
-        required(errors, &path.child("fieldRef").child("fieldPath"), text(field, "/fieldPath"));
+        downward::field(field, downward::VARIABLE, &path.child("fieldRef"), errors);
     }
     if let Some(resource) = source.get("resourceFieldRef") {
-        required(errors, &path.child("resourceFieldRef").child("resource"), text(resource, "/resource"));
+        downward::resource(resource, false, &path.child("resourceFieldRef"), errors);
     }
     let why = match count {
         0 => {
@@ -175,22 +176,5 @@ fn environment_sources(container: &Value, path: &Path<'_>, errors: &mut Errors) 
                 errors.push(FieldError::invalid(path, "", why));
             }
         }
-    }
-}
-
-/// User and group numbers of a security context.
-pub(super) fn identities(context: &Value, path: &Path<'_>, errors: &mut Errors) {
-    for name in ["runAsUser", "runAsGroup", "fsGroup"] {
-        if let Some(id) = context.get(name).and_then(Value::as_i64) {
-            identity(id, &path.child(name), errors);
-        }
-    }
-}
-
-/// A user or group number.
-pub(super) fn identity(id: i64, path: &Path<'_>, errors: &mut Errors) {
-    let max = i64::from(i32::MAX);
-    if !(0..=max).contains(&id) {
-        errors.push(FieldError::invalid(path, id, names::range(0, max)));
     }
 }

@@ -20,9 +20,7 @@ pub(super) fn create(kind: &Kind, object: &Value, errors: &mut Errors) {
     let path = Path::root("metadata");
     let prefix = text(object, "/metadata/generateName");
     if !prefix.is_empty() {
-        // Something will be appended, so the prefix may end in a dash.
-        let masked = prefix.strip_suffix('-').filter(|p| !p.is_empty()).map(|p| format!("{p}a"));
-        let problems = name_problems(kind, masked.as_deref().unwrap_or(prefix));
+        let problems = name_problems(kind, &masked(prefix));
         each(errors, &path.child("generateName"), prefix, problems);
     }
     match text(object, "/metadata/name") {
@@ -38,7 +36,7 @@ pub(super) fn create(kind: &Kind, object: &Value, errors: &mut Errors) {
         (false, true) => {}
     }
     common(object, errors);
-    finalizers(object, errors);
+    finalizers(kind, object, errors);
 }
 
 /// Metadata of an update.
@@ -64,6 +62,16 @@ pub(super) fn update(new: &Value, old: &Value, errors: &mut Errors) {
         }
     }
     common(new, errors);
+}
+
+/// A prefix may end in a dash, as something will be appended: Kubernetes checks it with the last two characters
+/// replaced by a letter.
+fn masked(prefix: &str) -> String {
+    let mut chars = prefix.chars();
+    match chars.next_back() {
+        Some('-') if chars.next_back().is_some() => format!("{}a", chars.as_str()),
+        _ => prefix.to_owned(),
+    }
 }
 
 /// Whether a name fits the kind.
@@ -104,20 +112,19 @@ fn owners(object: &Value, errors: &mut Errors) {
     let path = Path::root("metadata");
     let path = path.child("ownerReferences");
     let mut controller: Option<String> = None;
-    for (index, owner) in items(object, "/metadata/ownerReferences").enumerate() {
-        let at = path.index(index);
+    for owner in items(object, "/metadata/ownerReferences") {
         let version = text(owner, "/apiVersion");
         if version.is_empty() {
-            errors.push(FieldError::invalid(at.child("apiVersion"), version, "version must not be empty"));
+            errors.push(FieldError::invalid(path.child("apiVersion"), version, "version must not be empty"));
         }
         for name in ["kind", "name", "uid"] {
             if owner.get(name).and_then(Value::as_str).unwrap_or_default().is_empty() {
-                errors.push(FieldError::required(at.child(name), "must not be empty"));
+                errors.push(FieldError::invalid(path.child(name), "", "must not be empty"));
             }
         }
         if version == "v1" && text(owner, "/kind") == "Event" {
             let why = "/v1, Kind=Event is disallowed from being an owner";
-            errors.push(FieldError::invalid(at, owner.clone(), why));
+            errors.push(FieldError::invalid(path, owner.clone(), why));
         }
         if flag(owner, "/controller") {
             let own = format!("{}/{}", text(owner, "/kind"), text(owner, "/name"));
@@ -134,12 +141,18 @@ fn owners(object: &Value, errors: &mut Errors) {
     }
 }
 
-fn finalizers(object: &Value, errors: &mut Errors) {
+fn finalizers(kind: &Kind, object: &Value, errors: &mut Errors) {
     let path = Path::root("metadata");
     let path = path.child("finalizers");
     let all: Vec<&str> = items(object, "/metadata/finalizers").filter_map(Value::as_str).collect();
     for name in &all {
         each(errors, &path, name, names::qualified_name(name));
+    }
+    let standard = ["kubernetes", ORPHAN, FOREGROUND];
+    let loose = |name: &&str| !name.contains('/') && !standard.contains(name);
+    for (index, name) in all.iter().enumerate().filter(|(_, name)| loose(name) && kind.custom().is_none()) {
+        let why = "name is neither a standard finalizer name nor is it fully qualified";
+        errors.push(FieldError::invalid(path.index(index), *name, why));
     }
     if all.contains(&ORPHAN) && all.contains(&FOREGROUND) {
         let why = format!("finalizer {ORPHAN} and {FOREGROUND} cannot be both set");

@@ -6,8 +6,8 @@ use serde_json::Value;
 use wire::{FieldError, Path, names};
 
 use super::container::{self, Role};
-use super::{Errors, each, label, labels, one_of, resources, subdomain, volume};
-use crate::value::{flag, items, missing, text};
+use super::{Errors, each, label, labels, one_of, resources, security, subdomain, volume};
+use crate::value::{items, missing, text};
 
 /// A pod.
 pub(super) fn pod(pod: &Value, errors: &mut Errors) {
@@ -34,8 +34,8 @@ pub(super) fn template(workload: &Value, errors: &mut Errors) {
     let root = Path::root("spec");
     let path = root.child("template");
     let Some(template) = workload.pointer("/spec/template") else { return };
-    let metadata = path.child("metadata");
-    labels::labels(errors, &metadata.child("labels"), template, "/metadata/labels");
+    // Kubernetes leaves out `metadata` here.
+    labels::labels(errors, &path.child("labels"), template, "/metadata/labels");
     if let Some(spec) = template.get("spec") {
         pod_spec(spec, &path.child("spec"), errors);
     }
@@ -55,7 +55,8 @@ fn pod_spec(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
     one_of(errors, &path.child("dnsPolicy"), text(spec, "/dnsPolicy"), &policies);
     dns_config(spec, path, errors);
     labels::labels(errors, &path.child("nodeSelector"), spec, "/nodeSelector");
-    security(spec, &path.child("securityContext"), errors);
+    security::pod(spec, &path.child("securityContext"), errors);
+    security::host_aliases(spec, &path.child("hostAliases"), errors);
     for (name, value) in [
         ("serviceAccountName", text(spec, "/serviceAccountName")),
         ("nodeName", text(spec, "/nodeName")),
@@ -74,6 +75,7 @@ fn pod_spec(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
         }
     }
     tolerations(spec, &path.child("tolerations"), errors);
+    spread(spec, &path.child("topologySpreadConstraints"), errors);
     gates(spec, &path.child("readinessGates"), errors);
     if let Some(policy) = spec.get("preemptionPolicy").and_then(Value::as_str) {
         let valid = ["PreemptLowerPriority", "Never"];
@@ -129,18 +131,11 @@ fn dns_config(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
             errors.push(FieldError::invalid(servers.index(index), server, why));
         }
     }
-}
-
-fn security(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
-    let context = spec.get("securityContext").unwrap_or(&Value::Null);
-    container::identities(context, path, errors);
-    let groups = path.child("supplementalGroups");
-    for (index, group) in items(context, "/supplementalGroups").filter_map(Value::as_i64).enumerate() {
-        container::identity(group, &groups.index(index), errors);
-    }
-    if flag(spec, "/shareProcessNamespace") && flag(spec, "/hostPID") {
-        let why = "ShareProcessNamespace and HostPID cannot both be enabled";
-        errors.push(FieldError::invalid(path.child("shareProcessNamespace"), true, why));
+    let options = config.child("options");
+    for (index, option) in items(spec, "/dnsConfig/options").enumerate() {
+        if text(option, "/name").is_empty() {
+            errors.push(FieldError::required(options.index(index), "must not be empty"));
+        }
     }
 }
 
@@ -179,6 +174,24 @@ pub(super) fn tolerations(holder: &Value, path: &Path<'_>, errors: &mut Errors) 
         if !effect.is_empty() {
             let valid = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
             one_of(errors, &at.child("effect"), effect, &valid);
+        }
+    }
+}
+
+fn spread(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    for (index, constraint) in items(spec, "/topologySpreadConstraints").enumerate() {
+        let at = path.index(index);
+        let skew = crate::value::number(constraint, "/maxSkew");
+        if skew <= 0 {
+            errors.push(FieldError::invalid(at.child("maxSkew"), skew, "must be greater than zero"));
+        }
+        if text(constraint, "/topologyKey").is_empty() {
+            errors.push(FieldError::required(at.child("topologyKey"), "can not be empty"));
+        }
+        let action = text(constraint, "/whenUnsatisfiable");
+        let valid = ["DoNotSchedule", "ScheduleAnyway"];
+        if !valid.contains(&action) {
+            errors.push(FieldError::not_supported(at.child("whenUnsatisfiable"), action, &valid));
         }
     }
 }

@@ -4,12 +4,13 @@ use serde_json::Value;
 use wire::{FieldError, Path, Quantity, names};
 
 use super::{Errors, NEGATIVE, each};
-use crate::value::{entries, items, text};
+use crate::value::{entries, is_empty, items, text};
 
 const STANDARD: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
 /// Requests and limits of a container or pod.
 pub(super) fn requirements(resources: &Value, path: &Path<'_>, errors: &mut Errors) {
+    huge_pages(resources, path, errors);
     let (limits, requests) = (path.child("limits"), path.child("requests"));
     for (name, amount) in entries(resources, "/limits") {
         resource_name(name, &limits.key(name), errors);
@@ -34,6 +35,14 @@ pub(super) fn requirements(resources: &Value, path: &Path<'_>, errors: &mut Erro
             }
             _ => {}
         }
+    }
+}
+
+/// Huge pages alone say nothing about a container's size.
+fn huge_pages(resources: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let names = || entries(resources, "/limits").chain(entries(resources, "/requests")).map(|(name, _)| name);
+    if names().any(|name| name.starts_with("hugepages-")) && !names().any(|n| n == "cpu" || n == "memory") {
+        errors.push(FieldError::forbidden(path, "HugePages require cpu or memory"));
     }
 }
 
@@ -84,26 +93,52 @@ pub(super) fn limit_range(range: &Value, errors: &mut Errors) {
                 quantity("", amount, &path.key(resource), errors);
             }
         }
-        for (low, high) in
-            [("min", "max"), ("min", "default"), ("defaultRequest", "default"), ("default", "max")]
-        {
-            ordered(limit, low, high, &at, errors);
+        if text(limit, "/type") == "Pod" {
+            for name in ["default", "defaultRequest"] {
+                if limit.get(name).is_some_and(|list| !is_empty(list)) {
+                    errors.push(FieldError::forbidden(
+                        at.child(name),
+                        "may not be specified when `type` is 'Pod'",
+                    ));
+                }
+            }
+        } else {
+            ordered_defaults(limit, &at, errors);
         }
+        ordered(limit, ("min", "min"), ("max", "max"), ("min", "min"), &at, errors);
     }
 }
 
-fn ordered(limit: &Value, low: &str, high: &str, path: &Path<'_>, errors: &mut Errors) {
+/// Each pair, and the field and value that Kubernetes names when they are the wrong way round.
+fn ordered_defaults(limit: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let (min, max) = (("min", "min"), ("max", "max"));
+    let (request, default) = (("defaultRequest", "default request"), ("default", "default"));
+    ordered(limit, min, request, ("defaultRequest", "defaultRequest"), path, errors);
+    ordered(limit, request, max, ("defaultRequest", "defaultRequest"), path, errors);
+    ordered(limit, request, ("default", "default limit"), ("defaultRequest", "defaultRequest"), path, errors);
+    ordered(limit, min, default, ("default", "min"), path, errors);
+    ordered(limit, default, max, ("default", "max"), path, errors);
+}
+
+/// `low` and `high` are a list and its words; `named` is the field of the error and the list of its value.
+fn ordered(
+    limit: &Value,
+    low: (&str, &str),
+    high: (&str, &str),
+    named: (&str, &str),
+    path: &Path<'_>,
+    errors: &mut Errors,
+) {
     let amount = |list: &str, name: &str| {
         limit.get(list).and_then(|l| l.get(name)).and_then(|v| Quantity::from_value(v).ok())
     };
-    let at = path.child(low);
-    for (resource, _) in entries(limit, &format!("/{low}")) {
-        let (Some(a), Some(b)) = (amount(low, resource), amount(high, resource)) else { continue };
+    let at = path.child(named.0);
+    for (resource, _) in entries(limit, &format!("/{}", low.0)) {
+        let (Some(a), Some(b)) = (amount(low.0, resource), amount(high.0, resource)) else { continue };
         if a > b {
-            let words =
-                |name: &str| if name == "defaultRequest" { "default request" } else { name }.to_owned();
-            let why = format!("{} value {a} is greater than {} value {b}", words(low), words(high));
-            errors.push(FieldError::invalid(at.key(resource), a.to_string(), why));
+            let why = format!("{} value {a} is greater than {} value {b}", low.1, high.1);
+            let shown = amount(named.1, resource).unwrap_or(a);
+            errors.push(FieldError::invalid(at.key(resource), shown.to_string(), why));
         }
     }
 }

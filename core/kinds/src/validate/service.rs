@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use wire::{FieldError, Path, names};
 
-use super::{Errors, label, labels, one_of, port, required, subdomain};
+use super::{Errors, each, label, labels, one_of, port, required, subdomain};
 use crate::value::{items, missing, number, text};
 
 const AFFINITIES: [&str; 2] = ["ClientIP", "None"];
@@ -37,6 +37,7 @@ pub(super) fn service(service: &Value, errors: &mut Errors) {
     addresses(spec, &path, errors);
     one_of(errors, &path.child("type"), kind, &TYPES);
     unique_ports(spec, &path.child("ports"), errors);
+    families(spec, &path, errors);
 }
 
 /// What may change: not the address.
@@ -51,6 +52,22 @@ pub(super) fn change(new: &Value, old: &Value, errors: &mut Errors) {
         let why =
             if now.is_empty() { "primary clusterIP can not be unset" } else { "may not change once set" };
         errors.push(FieldError::invalid("spec.clusterIPs[0]", all, why));
+    }
+}
+
+fn families(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    for (name, valid) in [
+        ("internalTrafficPolicy", &["Cluster", "Local"][..]),
+        ("externalTrafficPolicy", &["Cluster", "Local"]),
+        ("ipFamilyPolicy", &["PreferDualStack", "RequireDualStack", "SingleStack"]),
+    ] {
+        if let Some(value) = spec.get(name).and_then(Value::as_str) {
+            one_of(errors, &path.child(name), value, valid);
+        }
+    }
+    let list = path.child("ipFamilies");
+    for (index, family) in items(spec, "/ipFamilies").filter_map(Value::as_str).enumerate() {
+        one_of(errors, &list.index(index), family, &["IPv4", "IPv6"]);
     }
 }
 
@@ -88,6 +105,9 @@ fn ports(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
         errors.extend(problems.into_iter().map(|p| FieldError::invalid(at.child("port"), exposed, p)));
         one_of(errors, &at.child("protocol"), text(own, "/protocol"), &PROTOCOLS);
         port(errors, &at.child("targetPort"), own.get("targetPort"));
+        if let Some(protocol) = own.get("appProtocol").and_then(Value::as_str) {
+            each(errors, &at.child("appProtocol"), protocol, names::qualified_name(protocol));
+        }
     }
 }
 

@@ -101,7 +101,7 @@ fn labels_annotations_owners_and_finalizers_are_checked() {
         ),
         (
             json!({"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p"}]}),
-            "metadata.ownerReferences[0].uid: Required value: must not be empty",
+            "metadata.ownerReferences.uid: Invalid value: \"\": must not be empty",
         ),
         (
             json!({"finalizers": ["orphan", "foregroundDeletion"]}),
@@ -262,7 +262,7 @@ fn config_maps_and_secrets() {
             "data[a b]: Invalid value: \"a b\": a valid config key must consist of alphanumeric characters, '-', '_' \
              or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')",
         ),
-        ("ConfigMap", json!({"data": {"a": big}}), ": Too long: may not be more than 1048576 bytes"),
+        ("ConfigMap", json!({"data": {"a": big}}), "[]: Too long: may not be more than 1048576 bytes"),
         (
             "ConfigMap",
             json!({"data": {"a": ""}, "binaryData": {"a": ""}}),
@@ -404,8 +404,13 @@ fn limits_and_priorities() {
         json!({"spec": {"limits": [{"type": "Container", "min": {"cpu": "2"}, "max": {"cpu": "1"}}]}});
     let errors = create("", "LimitRange", &range);
     assert_eq!(
-        errors[0],
-        "spec.limits[0].min[cpu]: Invalid value: \"2\": min value 2 is greater than max value 1"
+        errors,
+        [
+            "spec.limits[0].defaultRequest[cpu]: Invalid value: \"1\": min value 2 is greater than default request \
+             value 1",
+            "spec.limits[0].default[cpu]: Invalid value: \"2\": min value 2 is greater than default value 1",
+            "spec.limits[0].min[cpu]: Invalid value: \"2\": min value 2 is greater than max value 1",
+        ]
     );
     assert_eq!(
         create("scheduling.k8s.io", "PriorityClass", &json!({"value": 2_000_000_000})),

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use wire::{FieldError, Path, Quantity};
 
-use super::{Errors, label, required, storage};
-use crate::value::{items, missing, number, text};
+use super::{Errors, downward, label, one_of, required, storage};
+use crate::value::{flag, items, missing, number, text};
 
 const MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
+const HOST_TYPES: [&str; 8] =
+    ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
 /// Volume sources, in the order in which Kubernetes looks for them.
 const SOURCES: [&str; 31] = [
     "emptyDir",
@@ -110,7 +112,7 @@ fn source_of(kind: &str, source: &Value, path: &Path<'_>, errors: &mut Errors) {
         }
         "downwardAPI" => {
             mode(source, "defaultMode", path, errors);
-            downward(source, path, errors);
+            downward_files(source, path, errors);
         }
         "projected" => {
             mode(source, "defaultMode", path, errors);
@@ -133,6 +135,10 @@ pub(super) fn host_path(source: &Value, path: &Path<'_>, errors: &mut Errors) {
         "" => errors.push(FieldError::required(path.child("path"), "")),
         own => no_backsteps(own, &path.child("path"), errors),
     }
+    let kind = text(source, "/type");
+    if !kind.is_empty() && !HOST_TYPES.contains(&kind) {
+        errors.push(FieldError::not_supported(path.child("type"), kind, &HOST_TYPES));
+    }
 }
 
 /// Mode and items of a volume made from an object's keys.
@@ -151,7 +157,7 @@ fn key_to_path(item: &Value, path: &Path<'_>, errors: &mut Errors) {
     mode(item, "mode", path, errors);
 }
 
-fn downward(source: &Value, path: &Path<'_>, errors: &mut Errors) {
+fn downward_files(source: &Value, path: &Path<'_>, errors: &mut Errors) {
     for item in items(source, "/items") {
         required(errors, &path.child("path"), text(item, "/path"));
         local_path(text(item, "/path"), &path.child("path"), errors);
@@ -164,7 +170,10 @@ fn downward(source: &Value, path: &Path<'_>, errors: &mut Errors) {
                 let why = "one of fieldRef and resourceFieldRef is required";
                 errors.push(FieldError::required(path, why));
             }
-            _ => {}
+            (Some(field), None) => downward::field(field, downward::FILE, &path.child("fieldRef"), errors),
+            (None, Some(resource)) => {
+                downward::resource(resource, true, &path.child("resourceFieldRef"), errors);
+            }
         }
         mode(item, "mode", path, errors);
     }
@@ -172,6 +181,7 @@ fn downward(source: &Value, path: &Path<'_>, errors: &mut Errors) {
 
 fn projected(source: &Value, path: &Path<'_>, errors: &mut Errors) {
     let sources = path.child("sources");
+    let mut paths = BTreeSet::new();
     for (index, projection) in items(source, "/sources").enumerate() {
         let at = sources.index(index);
         for kind in ["secret", "configMap"] {
@@ -182,7 +192,7 @@ fn projected(source: &Value, path: &Path<'_>, errors: &mut Errors) {
             }
         }
         if let Some(own) = projection.get("downwardAPI") {
-            downward(own, &at.child("downwardAPI"), errors);
+            downward_files(own, &at.child("downwardAPI"), errors);
         }
         if let Some(token) = projection.get("serviceAccountToken") {
             let seconds = at.child("serviceAccountToken");
@@ -193,6 +203,15 @@ fn projected(source: &Value, path: &Path<'_>, errors: &mut Errors) {
             }
             required(errors, &path.child("path"), text(token, "/path"));
             local_path(text(token, "/path"), &path.child("path"), errors);
+        }
+        for kind in ["secret", "configMap", "downwardAPI"] {
+            for item in projection.get(kind).map(|own| items(own, "/items")).unwrap_or_default() {
+                let own = text(item, "/path");
+                if !own.is_empty() && !paths.insert(own) {
+                    let shown = projection.get(kind).map_or(own, |s| text(s, "/name"));
+                    errors.push(FieldError::invalid(path, shown, "conflicting duplicate paths"));
+                }
+            }
         }
         let kinds = ["secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle"];
         if kinds.iter().filter(|kind| projection.get(**kind).is_some()).count() > 1 {
@@ -226,6 +245,15 @@ pub(super) fn mounts(container: &Value, volumes: &[(&str, &Value)], path: &Path<
         if !expression.is_empty() && !missing(mount, "/subPath") {
             let why = "subPathExpr and subPath are mutually exclusive";
             errors.push(FieldError::invalid(at.child("subPathExpr"), expression, why));
+        }
+        let propagation = text(mount, "/mountPropagation");
+        if !propagation.is_empty() {
+            let valid = ["Bidirectional", "HostToContainer", "None"];
+            one_of(errors, &path.child("mountPropagation"), propagation, &valid);
+            if propagation == "Bidirectional" && !flag(container, "/securityContext/privileged") {
+                let why = "Bidirectional mount propagation is available only to privileged containers";
+                errors.push(FieldError::forbidden(path.child("mountPropagation"), why));
+            }
         }
         // Kubernetes names the list here, not the mount.
         for (field, value) in [("subPath", text(mount, "/subPath")), ("subPathExpr", expression)] {

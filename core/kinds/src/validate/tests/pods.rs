@@ -93,13 +93,29 @@ fn ports_and_environment() {
         ),
         (
             container(
-                json!({"env": [{"name": "a", "value": "b", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]}),
+                json!({"env": [{"name": "a", "value": "b", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}]}),
             ),
             "spec.containers[0].env[0].valueFrom: Invalid value: \"\": may not be specified when `value` is not empty",
         ),
         (
             container(json!({"env": [{"name": "a", "valueFrom": {"secretKeyRef": {"name": "s"}}}]})),
             "spec.containers[0].env[0].valueFrom.secretKeyRef.key: Required value",
+        ),
+        (
+            container(
+                json!({"env": [{"name": "a", "valueFrom": {"fieldRef": {"fieldPath": "metadata.nope"}}}]}),
+            ),
+            "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: \"metadata.nope\": error converting \
+             fieldPath: field label not supported: metadata.nope",
+        ),
+        (
+            container(
+                json!({"env": [{"name": "a", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory",
+                             "divisor": "3Mi"}}}]}),
+            ),
+            "spec.containers[0].env[0].valueFrom.resourceFieldRef.divisor: Invalid value: \"limits.memory\": only \
+             divisor's values 1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the memory \
+             resource",
         ),
         (
             container(json!({"envFrom": [{}]})),
