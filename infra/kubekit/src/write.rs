@@ -179,6 +179,11 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http_body_util::BodyExt;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::client::Body;
+    use parking_lot::Mutex;
+    use std::sync::Arc;
 
     #[test]
     fn a_guarded_patch_names_the_version_it_was_decided_on() {
@@ -188,6 +193,42 @@ mod tests {
             json!({"metadata": {"labels": {"a": "b"}, "uid": "u", "resourceVersion": "7"}, "spec": {}})
         );
         assert_eq!(expected.guard(json!({})), json!({"metadata": {"uid": "u", "resourceVersion": "7"}}));
+    }
+
+    /// What a delete leads to when the server answers so, and the options it was sent with.
+    async fn deleted(code: u16, answer: Value) -> (Result<Deletion<ConfigMap>, Failure>, Value) {
+        let sent = Arc::new(Mutex::new(Value::Null));
+        let log = Arc::clone(&sent);
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let (log, answer) = (Arc::clone(&log), answer.to_string());
+            async move {
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                *log.lock() = serde_json::from_slice(&body).unwrap();
+                let body = http_body_util::Full::new(bytes::Bytes::from(answer));
+                Ok::<_, std::convert::Infallible>(http::Response::builder().status(code).body(body).unwrap())
+            }
+        });
+        let api: Api<ConfigMap> = Api::namespaced(kube::Client::new(service, "ns"), "ns");
+        let expected = Precondition { uid: "u".to_owned(), resource_version: "7".to_owned() };
+        let result = delete_and_see(&api, "m", &expected, &DeleteOptions::default()).await;
+        let sent = sent.lock().clone();
+        (result.map_err(|error| Failure::of(&error)), sent)
+    }
+
+    #[tokio::test]
+    async fn a_delete_names_the_version_and_tells_what_is_left() {
+        let object = |meta: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta});
+        let (result, sent) =
+            deleted(200, object(json!({"name": "m", "deletionTimestamp": "2026-01-01T00:00:00Z"}))).await;
+        assert!(matches!(result, Ok(Deletion::Terminating(_))), "{result:?}");
+        assert_eq!(sent["preconditions"], json!({"uid": "u", "resourceVersion": "7"}));
+        let gone = [object(json!({"name": "m"})), json!({"kind": "Status", "status": "Success"})];
+        for answer in gone {
+            assert_eq!(deleted(200, answer).await.0, Ok(Deletion::Gone));
+        }
+        let status = |code: u16, reason: &str| json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason});
+        assert_eq!(deleted(404, status(404, "NotFound")).await.0, Ok(Deletion::Gone));
+        assert_eq!(deleted(409, status(409, "Conflict")).await.0, Err(Failure::Conflict));
     }
 
     #[test]

@@ -300,3 +300,15 @@ async fn an_index_follows_every_change() {
     assert!(names("odd").is_empty());
     assert!(watched.reader.by_index("nothing", "even").is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_says_is_gone_is_forgotten_unless_it_was_made_again() {
+    let script = script(vec![]);
+    let informer = Informer::new(script.client, Config::default(), |_: ConfigMap| 0_u64);
+    let (reader, key) = (informer.reader(), Key::new("ns", "a"));
+    reader.remember(&key, "5", 5);
+    reader.forget(&key, "4");
+    assert!(reader.get(&key).is_some(), "a newer one is known");
+    reader.forget(&key, "5");
+    assert!(reader.get(&key).is_none());
+}

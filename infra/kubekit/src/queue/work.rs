@@ -21,7 +21,10 @@ impl<K: Clone + Display + Eq + Hash + Ord + Send + 'static> Queue<K> {
             let (queue, handle, shutdown) = (self.clone(), handle.clone(), shutdown.clone());
             tasks.spawn(async move {
                 while let Some(Some(lease)) = shutdown.run_until_cancelled(queue.next()).await {
-                    let outcome = AssertUnwindSafe(handle(lease.key().clone())).catch_unwind().await;
+                    let (handle, key) = (handle.clone(), lease.key().clone());
+                    // On the heap, so that idle workers are small however big the work is.
+                    let work = Box::pin(async move { handle(key).await });
+                    let outcome = AssertUnwindSafe(work).catch_unwind().await;
                     let outcome = outcome.unwrap_or_else(|_| {
                         tracing::error!(key = %lease.key(), "a worker panicked; the key is tried again");
                         Outcome::Retry
