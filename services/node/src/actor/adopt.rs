@@ -1,0 +1,168 @@
+//! How an actor begins: with what the record and the runtime say of a Pod that was here before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use lifecycle::pod::{Exit, Facts, Network, Running, Stage, State, Stopping};
+use runtime::Adopted;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::{Actor, Ops, Outcome, spec_of};
+use crate::actor::ops::Op;
+use crate::record::Record;
+use crate::registry;
+use crate::shared::Shared;
+use crate::work::{self, Pause};
+
+impl Actor {
+    /// The actor of a Pod, with the record of an earlier one if there is any.
+    pub(crate) fn new(shared: Arc<Shared>, pod: Arc<Pod>, record: Option<Record>) -> Self {
+        let now = shared.now();
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        let written = pod.status.clone().unwrap_or_default();
+        let spec = spec_of(&pod);
+        let class = pod.spec.as_ref().and_then(|spec| spec.runtime_class_name.clone());
+        let mut driver = shared.driver(class.as_deref());
+        let mut facts = match &record {
+            Some(record) => record.facts(),
+            None => Facts::recover(&written, now),
+        };
+        facts.accepted_at = facts.accepted_at.or(Some(now));
+        let (namespace, name) = names(&pod);
+        if let Some(record) = &record {
+            driver = Ok(record.driver);
+        }
+        let chosen = driver.clone().unwrap_or(shared.config.default_driver);
+        let record = record.unwrap_or_else(|| Record::new(&namespace, &name, chosen));
+        let entry = registry::Pod::new(&uid, chosen);
+        shared.registry.insert(&namespace, &name, Arc::clone(&entry));
+        Self {
+            teller: shared.teller(&pod),
+            shared,
+            uid,
+            pod,
+            spec,
+            facts,
+            record,
+            driver,
+            written,
+            stale_since: None,
+            gone: false,
+            paused_until: Default::default(),
+            attachment: None,
+            volumes: BTreeMap::new(),
+            images: BTreeMap::new(),
+            containers: BTreeMap::new(),
+            pause: Arc::new(Pause::default()),
+            stops: BTreeMap::new(),
+            probes: JoinSet::new(),
+            probing: Default::default(),
+            probed: mpsc::channel(16),
+            entry,
+            named: None,
+            backing_off: Default::default(),
+            ops: Ops::default(),
+            next_disk: None,
+        }
+    }
+
+    /// Takes over containers that still run, and the true end of those that do not.
+    pub(super) async fn adopt(&mut self) {
+        if let Some(address) = self.shared.network.addresses().get(&self.uid).copied() {
+            self.facts.network = Stage::Ready(Network { ips: vec![address.to_string()] });
+            self.entry.set_address(Some(address));
+        }
+        let ran: Vec<String> =
+            self.facts.containers.iter().filter(|(_, c)| c.active()).map(|(n, _)| n.clone()).collect();
+        for name in ran {
+            self.adopt_one(&name).await;
+        }
+        let spec = self.spec.clone();
+        self.facts.adopt_verdicts(&spec, &self.written.clone());
+        if let Some(attempt) = self.record.pause {
+            let dir = self.shared.paths.container(&self.uid, work::start::PAUSE, attempt);
+            self.pause.adopt(&self.shared.runtimes, &dir).await;
+        }
+    }
+
+    async fn adopt_one(&mut self, name: &str) {
+        let run = self.record.run_of(name);
+        let dir = self.shared.paths.container(&self.uid, name, run);
+        let now = self.shared.now();
+        match self.shared.runtimes.adopt(&dir).await {
+            Ok(Adopted::Running(container)) => {
+                if let Some(run) = self.facts.container(name).run() {
+                    let held = self.shared.images.hold(&run.image, &run.image_id).await;
+                    self.images.extend(held.map(|image| (name.to_owned(), image)));
+                }
+                self.keep(name, container);
+            }
+            Ok(Adopted::Exited(exit)) => {
+                let message = work::message(&self.shared, &self.pod, name, &dir, &exit).await;
+                self.ended(name, &exit, message);
+            }
+            Ok(Adopted::Failed(failure)) => self.start_failed(name, failure),
+            Ok(Adopted::Lost(_) | Adopted::Absent) | Err(_) => {
+                let id = self.facts.container(name).run().map(|run| run.id.clone());
+                self.facts.entry(name).exited(Exit::unseen(id.as_deref(), now), false);
+            }
+        }
+    }
+
+    /// A container that runs, adopted or just started.
+    pub(super) fn keep(&mut self, name: &str, container: runtime::Container) {
+        let started_at = container.started_at().parse().unwrap_or_else(|_| self.shared.now());
+        let id = work::container_id(&container);
+        let entry = self.facts.entry(name);
+        match &mut entry.state {
+            State::Stopping(Stopping { run, .. }) | State::Running(run) => {
+                run.id = id;
+                run.started_at = started_at;
+            }
+            _ => {
+                let image = self.spec.container(name).map(|spec| spec.image.clone()).unwrap_or_default();
+                let image_id = entry.image.ready().map(|image| image.id.clone()).unwrap_or_default();
+                entry.started(Running { id, image, image_id, started_at });
+            }
+        }
+        self.watch_over(name, container);
+    }
+
+    /// Waits for the container's end, and lets clients reach it.
+    fn watch_over(&mut self, name: &str, container: runtime::Container) {
+        self.entry.started(name, self.live(name, Some(container.clone())));
+        self.containers.insert(name.to_owned(), container.clone());
+        let (shared, pod, owned) = (Arc::clone(&self.shared), Arc::clone(&self.pod), name.to_owned());
+        self.ops.start(Op::Wait(name.to_owned()), async move {
+            let exit = work::wait(&container).await;
+            let message = work::message(&shared, &pod, &owned, container.dir(), &exit).await;
+            Outcome::Exited(owned, exit, message)
+        });
+    }
+
+    pub(super) fn live(&self, name: &str, container: Option<runtime::Container>) -> registry::Live {
+        let spec = work::find(&self.pod, name);
+        let restarts = self.facts.container(name).restarts;
+        let log = |attempt| self.shared.paths.log(&self.uid, name, attempt);
+        registry::Live {
+            running: tokio::sync::watch::Sender::new(container.is_some()),
+            container,
+            logs: (0..=restarts).rev().take(2).map(log).collect(),
+            tty: spec.is_some_and(|spec| spec.tty.unwrap_or_default()),
+            stdin: spec.is_some_and(|spec| spec.stdin.unwrap_or_default()),
+        }
+    }
+}
+
+pub(super) fn names(pod: &Pod) -> (String, String) {
+    let meta = &pod.metadata;
+    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+}
+
+/// A time of the supervisor's.
+pub(super) fn time(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}

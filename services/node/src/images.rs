@@ -1,0 +1,175 @@
+//! The images of this machine, as containers need them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use image::{Credentials, HOST_IMAGE, HOST_IMAGE_SHORT, Image, Progress};
+use lifecycle::pod::reason;
+use podspec::RootBind;
+use serde::Deserialize;
+
+use crate::paths::Paths;
+use crate::work::Trouble;
+
+/// An image that can be started from. While it lives its layers stay.
+pub(crate) struct Local {
+    /// What `imageID` says.
+    pub(crate) id: String,
+    /// Read-only layers, topmost first.
+    pub(crate) layers: Vec<PathBuf>,
+    pub(crate) config: podspec::Image,
+    pub(crate) binds: Vec<RootBind>,
+    pub(crate) stop_signal: Option<String>,
+    _hold: Image,
+}
+
+/// All images. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Images {
+    store: image::Images,
+}
+
+/// A docker configuration file's credentials.
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default)]
+    auths: BTreeMap<String, Auth>,
+}
+
+#[derive(Deserialize)]
+struct Auth {
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    auth: String,
+}
+
+// === impl Images ===
+
+impl Images {
+    pub(crate) async fn open(paths: &Paths) -> Result<Self, image::Error> {
+        let dir = paths.data().join("images");
+        let opened = tokio::task::spawn_blocking(move || image::Images::open(dir)).await;
+        let store = opened.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        Ok(Self { store })
+    }
+
+    pub(crate) fn store(&self) -> &image::Images {
+        &self.store
+    }
+
+    /// Whether this names the image that presents the host's own programs.
+    pub(crate) fn is_built_in(&self, reference: &str) -> bool {
+        let untagged = HOST_IMAGE.split(':').next().unwrap_or(HOST_IMAGE);
+        [HOST_IMAGE, HOST_IMAGE_SHORT, untagged].contains(&reference)
+    }
+
+    /// The image, if it is here.
+    pub(crate) async fn local(&self, reference: &str) -> Result<Option<Arc<Local>>, Trouble> {
+        match self.store.get(reference).await {
+            Ok(image) => Ok(Some(Local::of(image))),
+            Err(image::Error::NotPresent { .. }) => Ok(None),
+            Err(error) => Err(trouble(&error)),
+        }
+    }
+
+    /// The image that a running container was started from.
+    pub(crate) async fn hold(&self, reference: &str, id: &str) -> Option<Arc<Local>> {
+        self.store.hold(reference, id).await.ok().map(Local::of)
+    }
+
+    /// Fetches the image, with the first of the Pod's credentials that are for its registry.
+    pub(crate) async fn pull(&self, reference: &str, secrets: &[Vec<u8>]) -> Result<Arc<Local>, Trouble> {
+        let credentials = secrets.iter().find_map(|secret| credentials(secret, registry(reference)));
+        let image = self.store.pull(reference, credentials, |_: Progress| {}).await;
+        image.map(Local::of).map_err(|error| trouble(&error))
+    }
+}
+
+// === impl Local ===
+
+impl Local {
+    fn of(image: Image) -> Arc<Self> {
+        let config = podspec::Image {
+            entrypoint: image.config.entrypoint.clone(),
+            cmd: image.config.cmd.clone(),
+            env: image.config.env.clone(),
+            working_dir: image.config.working_dir.clone(),
+            user: image.config.user.clone(),
+            ..podspec::Image::default()
+        };
+        let bind = |bind: &image::Bind| RootBind {
+            source: bind.source.clone(),
+            target: bind.target.to_string_lossy().into_owned(),
+        };
+        let id = if image.digest.is_empty() { &image.reference } else { &image.digest };
+        Arc::new(Self {
+            id: id.clone(),
+            layers: image.lowers.clone(),
+            config,
+            binds: image.binds.iter().map(bind).collect(),
+            stop_signal: image.config.stop_signal.clone(),
+            _hold: image,
+        })
+    }
+}
+
+fn trouble(error: &image::Error) -> Trouble {
+    let reason = match error {
+        image::Error::InvalidName { .. } => reason::INVALID_IMAGE,
+        _ => reason::PULL,
+    };
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    Trouble { reason, message }
+}
+
+/// The registry of a reference; without one it is Docker's.
+fn registry(reference: &str) -> &str {
+    match reference.split_once('/') {
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
+        _ => "docker.io",
+    }
+}
+
+/// The credentials for a registry in a docker configuration.
+fn credentials(secret: &[u8], registry: &str) -> Option<Credentials> {
+    let config: Config = serde_json::from_slice(secret).ok()?;
+    let names_it = |key: &str| {
+        let host = key.trim_start_matches("https://").trim_start_matches("http://");
+        let host = host.split('/').next().unwrap_or(host);
+        host == registry || (registry == "docker.io" && host.ends_with("docker.io"))
+    };
+    let (_, auth) = config.auths.into_iter().find(|(key, _)| names_it(key))?;
+    if !auth.username.is_empty() {
+        return Some(Credentials { username: auth.username, password: auth.password });
+    }
+    // The joined form is base64, which is how Kubernetes' own byte fields are written, too.
+    let joined: k8s_openapi::ByteString = serde_json::from_value(auth.auth.into()).ok()?;
+    let joined = String::from_utf8(joined.0).ok()?;
+    let (username, password) = joined.split_once(':')?;
+    Some(Credentials { username: username.to_owned(), password: password.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_found_for_the_images_registry_only() {
+        let secret = br#"{"auths":{"https://index.docker.io/v1/":{"auth":"dXNlcjpwYXNz"},"r.example:5000":{"username":"a","password":"b"}}}"#;
+        let name = |registry| credentials(secret, registry).map(|found| (found.username, found.password));
+        assert_eq!(name("docker.io"), Some(("user".to_owned(), "pass".to_owned())));
+        assert_eq!(name("r.example:5000"), Some(("a".to_owned(), "b".to_owned())));
+        assert_eq!(name("other.example"), None);
+        assert_eq!(registry("r.example:5000/a/b:1"), "r.example:5000");
+        assert_eq!(registry("library/busybox"), "docker.io");
+    }
+}

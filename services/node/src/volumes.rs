@@ -1,0 +1,153 @@
+//! Makes the directories and files that a Pod's volumes stand for.
+//!
+//! Everything made from names in the Pod lies beneath the Pod's own directory; persistent volumes lie beneath theirs
+//! and are never removed here (see [`crate::persistent`]).
+
+mod empty;
+mod payload;
+mod projection;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, PodSpec, Volume as Asked};
+use kube::{Api, Client};
+use podspec::{Host, Volume};
+
+use crate::paths::{Paths, is_plain};
+use crate::sources::Sources;
+
+pub(crate) use empty::{release as release_memory, usage};
+
+/// Why a volume is not there. The Pod waits; it is tried again.
+#[derive(Debug, thiserror::Error)]
+#[error("MountVolume.SetUp failed for volume {volume:?} : {reason}")]
+pub(crate) struct Failure {
+    pub(crate) volume: String,
+    pub(crate) reason: String,
+}
+
+/// What volumes are made from.
+pub(crate) struct Maker<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) sources: &'a Sources,
+    pub(crate) paths: &'a Paths,
+    pub(crate) host: &'a Host,
+    pub(crate) pod: &'a Pod,
+    pub(crate) pod_ips: &'a [String],
+}
+
+// === impl Maker ===
+
+impl Maker<'_> {
+    /// Makes all volumes of the Pod. Repeating it is harmless: what is there stays.
+    ///
+    /// # Errors
+    /// The first volume that cannot be made, with the reason.
+    pub(crate) async fn make(&self) -> Result<BTreeMap<String, Volume>, Failure> {
+        let mut made = BTreeMap::new();
+        for asked in self.spec().volumes.iter().flatten() {
+            let fail = |reason: String| Failure { volume: asked.name.clone(), reason };
+            if !is_plain(&asked.name) {
+                return Err(fail("the name is not valid".to_owned()));
+            }
+            made.insert(asked.name.clone(), self.one(asked).await.map_err(fail)?);
+        }
+        Ok(made)
+    }
+
+    async fn one(&self, asked: &Asked) -> Result<Volume, String> {
+        let path = self.paths.pod_volumes(self.uid()).join(&asked.name);
+        if let Some(empty) = &asked.empty_dir {
+            let shared = self.mounted_by(&asked.name) > 1;
+            return empty::make(self.paths, self.uid(), &asked.name, empty, shared, self.group());
+        }
+        if let Some(claim) = &asked.persistent_volume_claim {
+            let path = self.claimed(&claim.claim_name).await?;
+            return Ok(Volume::Dir { path, read_only: claim.read_only.unwrap_or_default() });
+        }
+        if let Some(host) = &asked.host_path {
+            return host_path(&host.path, host.type_.as_deref().unwrap_or_default());
+        }
+        let files = self.project(asked).await?;
+        payload::write(&path, &files, self.group())
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Volume::Dir { path, read_only: true })
+    }
+
+    /// The directory of the persistent volume that a claim is bound to; made on first use.
+    async fn claimed(&self, name: &str) -> Result<PathBuf, String> {
+        let namespace = self.pod.metadata.namespace.as_deref().unwrap_or_default();
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
+        let claim = claims.get_opt(name).await.map_err(|error| error.to_string())?;
+        let claim = claim.ok_or_else(|| format!("persistentvolumeclaim {name:?} not found"))?;
+        if claim.metadata.deletion_timestamp.is_some() {
+            return Err(format!("persistentvolumeclaim {name:?} is being deleted"));
+        }
+        let volume = claim.spec.and_then(|spec| spec.volume_name).filter(|name| !name.is_empty());
+        let volume = volume.ok_or_else(|| format!("persistentvolumeclaim {name:?} is not bound yet"))?;
+        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
+        let found = volumes.get_opt(&volume).await.map_err(|error| error.to_string())?;
+        found.ok_or_else(|| format!("persistentvolume {volume:?} not found"))?;
+        if !is_plain(&volume) {
+            return Err(format!("persistentvolume {volume:?} has a name that cannot be a directory"));
+        }
+        let path = self.paths.persistent_volumes().join(&volume);
+        open_directory(&path, self.group()).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(path)
+    }
+
+    fn mounted_by(&self, volume: &str) -> usize {
+        let spec = self.spec();
+        let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+        containers.filter(|c| c.volume_mounts.iter().flatten().any(|mount| mount.name == volume)).count()
+    }
+
+    fn spec(&self) -> &PodSpec {
+        self.pod.spec.as_ref().expect("a pod that was checked has a spec")
+    }
+
+    fn uid(&self) -> &str {
+        self.pod.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// `securityContext.fsGroup`.
+    fn group(&self) -> Option<u32> {
+        let group = self.spec().security_context.as_ref()?.fs_group?;
+        u32::try_from(group).ok()
+    }
+}
+
+fn host_path(path: &str, kind: &str) -> Result<Volume, String> {
+    let path = PathBuf::from(path);
+    if kind == "DirectoryOrCreate" {
+        fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    let directory = path.is_dir();
+    let wrong = match kind {
+        "" | "DirectoryOrCreate" => !path.exists(),
+        "Directory" => !directory,
+        "File" => !path.is_file(),
+        other => return Err(format!("hostPath type {other} is not supported")),
+    };
+    if wrong {
+        return Err(format!("hostPath type check failed: {} is not a {kind}", path.display()));
+    }
+    Ok(Volume::Dir { path, read_only: false })
+}
+
+/// Makes a directory that everybody in the Pod may write, as the kubelet does; an existing one keeps its mode.
+fn open_directory(path: &Path, group: Option<u32>) -> io::Result<()> {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path)?;
+    let mode = if group.is_some() { 0o2777 } else { 0o777 };
+    if group.is_some() {
+        chown(path, None, group)?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}

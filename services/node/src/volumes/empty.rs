@@ -1,0 +1,104 @@
+//! `emptyDir`: a directory on disk, or a file system in memory.
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use k8s_openapi::api::core::v1::EmptyDirVolumeSource;
+use podspec::Volume;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use super::open_directory;
+use crate::paths::Paths;
+
+/// Makes the volume. One in memory that several containers share is a file system of the host's, because each
+/// container's own mounts die with it.
+pub(super) fn make(
+    paths: &Paths,
+    uid: &str,
+    name: &str,
+    asked: &EmptyDirVolumeSource,
+    shared: bool,
+    group: Option<u32>,
+) -> Result<Volume, String> {
+    let size = asked.size_limit.as_ref().and_then(|limit| podspec::quantity::millis(&limit.0));
+    let size = size.and_then(|millis| u64::try_from(millis / 1000).ok()).filter(|size| *size > 0);
+    if asked.medium.as_deref() != Some("Memory") {
+        let path = paths.pod_volumes(uid).join(name);
+        open_directory(&path, group).map_err(|error| format!("{}: {error}", path.display()))?;
+        return Ok(Volume::Dir { path, read_only: false });
+    }
+    if !shared {
+        return Ok(Volume::Memory { size });
+    }
+    let path = paths.memory_volumes(uid).join(name);
+    mount_memory(&path, size).map_err(|error| format!("mount tmpfs at {}: {error}", path.display()))?;
+    Ok(Volume::Dir { path, read_only: false })
+}
+
+fn mount_memory(path: &Path, size: Option<u64>) -> io::Result<()> {
+    if is_mount(path)? {
+        return Ok(());
+    }
+    fs::create_dir_all(path)?;
+    let options = size.map_or_else(|| "mode=0777".to_owned(), |size| format!("mode=0777,size={size}"));
+    let options = CString::new(options).map_err(io::Error::other)?;
+    mount("tmpfs", path, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, &*options)?;
+    Ok(())
+}
+
+/// Unmounts and removes what [`make`] made in memory for this Pod. Repeating it is harmless.
+///
+/// # Errors
+/// What the file system says; nothing is removed that is still mounted.
+pub(crate) fn release(paths: &Paths, uid: &str) -> io::Result<()> {
+    let dir = paths.memory_volumes(uid);
+    let entries = match fs::read_dir(&dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        while is_mount(&path)? {
+            unmount(&path, UnmountFlags::DETACH)?;
+        }
+        fs::remove_dir(&path)?;
+    }
+    fs::remove_dir(&dir)
+}
+
+fn is_mount(path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let own = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        own => own?,
+    };
+    let parent = path.parent().map(fs::symlink_metadata).transpose()?;
+    Ok(parent.is_some_and(|parent| parent.dev() != own.dev()))
+}
+
+/// Bytes in use beneath a directory, without following links and without leaving its file system.
+///
+/// # Errors
+/// What the file system says of the directory itself; what vanishes meanwhile counts nothing.
+pub(crate) fn usage(path: &Path) -> io::Result<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    let device = fs::symlink_metadata(path)?.dev();
+    let mut total = 0;
+    let mut open = vec![path.to_owned()];
+    while let Some(dir) = open.pop() {
+        let Ok(entries) = fs::read_dir(&dir) else { continue };
+        for entry in entries.flatten() {
+            let Ok(meta) = entry.metadata() else { continue };
+            if meta.dev() != device {
+                continue;
+            }
+            total += meta.blocks() * 512;
+            if meta.is_dir() {
+                open.push(entry.path());
+            }
+        }
+    }
+    Ok(total)
+}

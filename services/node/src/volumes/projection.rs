@@ -1,0 +1,139 @@
+//! What config maps, secrets and fields of the Pod become as files.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, KeyToPath, Volume as Asked, VolumeProjection};
+
+use super::Maker;
+use super::payload::{File, Files};
+
+/// The mode of files that name none.
+const DEFAULT_MODE: i32 = 0o644;
+
+/// Which keys of an object become which files.
+struct Choice<'a> {
+    items: &'a [KeyToPath],
+    optional: bool,
+    mode: i32,
+}
+
+impl Maker<'_> {
+    pub(super) async fn project(&self, asked: &Asked) -> Result<Files, String> {
+        if let Some(map) = &asked.config_map {
+            let choice = Choice::of(map.items.as_deref(), map.optional, map.default_mode);
+            return self.config_map(&map.name, &choice).await;
+        }
+        if let Some(secret) = &asked.secret {
+            let choice = Choice::of(secret.items.as_deref(), secret.optional, secret.default_mode);
+            return self.secret(secret.secret_name.as_deref().unwrap_or_default(), &choice).await;
+        }
+        if let Some(fields) = &asked.downward_api {
+            return self.fields(fields.items.as_deref(), fields.default_mode);
+        }
+        let Some(projected) = &asked.projected else {
+            return Err(
+                "this kind of volume is not supported on this node; use persistentVolumeClaim, emptyDir, \
+                        configMap, secret, downwardAPI or projected"
+                    .to_owned(),
+            );
+        };
+        let mut files = Files::new();
+        for source in projected.sources.iter().flatten() {
+            files.extend(self.source(source, projected.default_mode).await?);
+        }
+        Ok(files)
+    }
+
+    async fn source(&self, source: &VolumeProjection, mode: Option<i32>) -> Result<Files, String> {
+        if let Some(map) = &source.config_map {
+            return self.config_map(&map.name, &Choice::of(map.items.as_deref(), map.optional, mode)).await;
+        }
+        if let Some(secret) = &source.secret {
+            return self
+                .secret(&secret.name, &Choice::of(secret.items.as_deref(), secret.optional, mode))
+                .await;
+        }
+        if let Some(fields) = &source.downward_api {
+            return self.fields(fields.items.as_deref(), mode);
+        }
+        if source.service_account_token.is_some() {
+            return Err(
+                "serviceAccountToken is not available on this node: set automountServiceAccountToken: \
+                        false, or mount a secret that holds a token"
+                    .to_owned(),
+            );
+        }
+        Err("this projection is not supported on this node; use configMap, secret or downwardAPI".to_owned())
+    }
+
+    async fn config_map(&self, name: &str, choice: &Choice<'_>) -> Result<Files, String> {
+        let data = self.sources.config_map_files(self.namespace(), name).await?;
+        choice.files(data, &format!("configmap {name:?}"))
+    }
+
+    async fn secret(&self, name: &str, choice: &Choice<'_>) -> Result<Files, String> {
+        let data = self.sources.secret(self.namespace(), name).await?;
+        choice.files(data, &format!("secret {name:?}"))
+    }
+
+    fn fields(&self, items: Option<&[DownwardAPIVolumeFile]>, mode: Option<i32>) -> Result<Files, String> {
+        let mut files = Files::new();
+        for item in items.unwrap_or_default() {
+            let text = self.field(item)?;
+            let mode = item.mode.or(mode).unwrap_or(DEFAULT_MODE);
+            files.insert(item.path.clone(), file(text.into_bytes(), mode));
+        }
+        Ok(files)
+    }
+
+    fn field(&self, item: &DownwardAPIVolumeFile) -> Result<String, String> {
+        let host = self.host;
+        let value = if let Some(field) = &item.field_ref {
+            podspec::field_ref(self.pod, &field.field_path, self.pod_ips, &host.node_name, &host.node_ips)
+        } else if let Some(resource) = &item.resource_field_ref {
+            let container = self.spec().containers.first().ok_or("the pod has no containers")?;
+            podspec::resource_field_ref(self.pod, container, resource, host)
+        } else {
+            return Err(format!("downwardAPI item {:?} names no field", item.path));
+        };
+        value.map_err(|refusal| refusal.to_string())
+    }
+
+    fn namespace(&self) -> &str {
+        self.pod.metadata.namespace.as_deref().unwrap_or_default()
+    }
+}
+
+// === impl Choice ===
+
+impl<'a> Choice<'a> {
+    fn of(items: Option<&'a [KeyToPath]>, optional: Option<bool>, mode: Option<i32>) -> Self {
+        let (items, optional) = (items.unwrap_or_default(), optional.unwrap_or_default());
+        Self { items, optional, mode: mode.unwrap_or(DEFAULT_MODE) }
+    }
+
+    /// `data` is none if the object does not exist.
+    fn files(&self, data: Option<BTreeMap<String, Vec<u8>>>, what: &str) -> Result<Files, String> {
+        let Some(mut data) = data else {
+            return if self.optional { Ok(Files::new()) } else { Err(format!("{what} not found")) };
+        };
+        if self.items.is_empty() {
+            return Ok(data.into_iter().map(|(key, value)| (key, file(value, self.mode))).collect());
+        }
+        let mut files = Files::new();
+        for item in self.items {
+            match data.remove(&item.key) {
+                Some(value) => {
+                    files.insert(item.path.clone(), file(value, item.mode.unwrap_or(self.mode)));
+                }
+                None if self.optional => {}
+                None => return Err(format!("{what} references non-existent config key: {}", item.key)),
+            }
+        }
+        Ok(files)
+    }
+}
+
+fn file(data: Vec<u8>, mode: i32) -> File {
+    File { data, mode: u32::try_from(mode).unwrap_or(0o644) & 0o777 }
+}
