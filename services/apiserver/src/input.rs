@@ -4,6 +4,8 @@
 
 mod protobuf;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -14,6 +16,8 @@ use crate::body::RequestBody;
 
 /// Kubernetes' limit for a request body, in bytes.
 pub(crate) const LIMIT: usize = 3 * 1024 * 1024;
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// What a body may be written in.
 const UNDERSTOOD: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 
@@ -28,7 +32,8 @@ pub(crate) enum Language {
 
 /// Reads a whole body.
 pub(crate) async fn read(body: RequestBody) -> Result<Bytes, Status> {
-    match Limited::new(body, LIMIT).collect().await {
+    let collected = tokio::time::timeout(PATIENCE, Limited::new(body, LIMIT).collect()).await;
+    match collected.map_err(|_| Status::timeout("the body did not arrive in time"))? {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Status::too_large(format!("limit is {LIMIT}"))),
         Err(error) => Err(Status::bad_request(format!("the body could not be read: {error}"))),

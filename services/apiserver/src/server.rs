@@ -6,6 +6,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use http::{HeaderValue, Request, Response, header};
@@ -30,6 +31,9 @@ use crate::{
 
 /// Bytes in flight on the pipe that carries an upgraded in-process request.
 const PIPE: usize = 64 * 1024;
+
+/// How long streams may take to end once they have been told to.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// How the server is set up.
 #[derive(Clone, Debug)]
@@ -164,7 +168,9 @@ impl Server {
         };
         tokio::join!(self.listener.serve(core.clone(), shutdown.clone()), stop);
         core.tasks.close();
-        core.tasks.wait().await;
+        if tokio::time::timeout(GRACE, core.tasks.wait()).await.is_err() {
+            tracing::warn!(left = core.tasks.len(), "streams are still open after the grace period");
+        }
     }
 }
 
