@@ -14,6 +14,10 @@
 //!   sync succeeds, so only a restart (which reads what the disk holds) can know the truth.
 //! - Opening either reaches a state that holds every acknowledged commit, or refuses and says what is broken.
 //!
+//! The engine is a log of our own. Measured beside it in one run (`examples/bench.rs`), SQLite with a group commit reached a
+//! fifth of its writes and ten times its p99; and SQLite ends its log silently at a damaged frame, which would break the
+//! last invariant.
+//!
 //! It must never learn what a value means: no JSON, no kinds. A key's first two segments (`group/plural/`) are its
 //! *topic*; topics only decide which watchers are woken.
 
