@@ -15,7 +15,7 @@
 //! - Opening either reaches a state that holds every acknowledged commit, or refuses and says what is broken.
 //!
 //! The engine is a log of our own. Measured beside it in one run (`examples/bench.rs`), SQLite with a group commit reached a
-//! fifth of its writes and ten times its p99; and SQLite ends its log silently at a damaged frame, which would break the
+//! fifth of its writes at several times its p99; and SQLite ends its log silently at a damaged frame, which would break the
 //! last invariant.
 //!
 //! It must never learn what a value means: no JSON, no kinds. A key's first two segments (`group/plural/`) are its
