@@ -4,7 +4,8 @@
 mod bench;
 
 use bench::{Bench, Faults, condition};
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::Api;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use std::time::Duration;
 
@@ -189,4 +190,24 @@ async fn a_hundred_at_once_are_all_ready_with_one_pod_each() {
     assert_eq!(bench.pods.list(&ListParams::default()).await.unwrap().items.len(), 100);
     assert!(requests.contains(&"create pods ok=100".to_owned()), "{requests:?}");
     assert!(total <= 450, "{requests:?}");
+}
+
+#[tokio::test]
+async fn the_older_version_of_the_api_runs_and_suspends_by_replicas() {
+    let mut bench = Bench::start().await;
+    bench.kubelet(MS);
+    let _running = bench.controller(Faults::default()).await;
+    let older: Api<crd::v1alpha1::Sandbox> = Api::namespaced(bench.client.clone(), "default");
+    let manifest = json!({
+        "apiVersion": "agents.x-k8s.io/v1alpha1", "kind": "Sandbox", "metadata": {"name": "my-sandbox"},
+        "spec": {"podTemplate": {"spec": {"containers": [{"name": "my-container", "image": "i"}]}}}
+    });
+    older.create(&PostParams::default(), &serde_json::from_value(manifest).unwrap()).await.unwrap();
+    bench.wait_ready("my-sandbox", "True").await;
+    let replicas = async || older.get("my-sandbox").await.unwrap().status.unwrap().replicas;
+    assert_eq!(replicas().await, Some(1));
+    let none = Patch::Merge(json!({"spec": {"replicas": 0}}));
+    older.patch("my-sandbox", &PatchParams::default(), &none).await.unwrap();
+    bench.wait_ready("my-sandbox", "False SandboxSuspended: Sandbox is suspended").await;
+    assert_eq!(replicas().await, Some(0));
 }
