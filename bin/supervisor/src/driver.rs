@@ -6,6 +6,7 @@ use crate::{
     stdio::ForRuntime,
     sys,
 };
+use rustix::process::{WaitOptions, wait as wait_any};
 use std::{
     fs,
     os::unix::process::CommandExt as _,
@@ -80,15 +81,19 @@ fn delete(config: &Config) {
     command.args(["delete", "--force"]).arg(&config.id);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let Ok(mut child) = command.spawn() else { return };
+    let number = i64::from(child.id());
     let deadline = Instant::now() + DELETE_TIMEOUT;
-    while let Ok(None) = child.try_wait() {
-        if Instant::now() > deadline {
-            let _ = child.kill();
-            let _ = child.wait();
-            return;
+    while Instant::now() < deadline {
+        // runsc waits until the container's gofer is gone: it is our child, so a zombie until we collect it.
+        match wait_any(WaitOptions::NOHANG) {
+            Ok(Some((pid, _))) if i64::from(pid.as_raw_nonzero().get()) == number => return,
+            Ok(Some(_)) => {}
+            Ok(None) => std::thread::sleep(Duration::from_millis(2)),
+            Err(_) => return,
         }
-        std::thread::sleep(Duration::from_millis(2));
     }
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 fn command(config: &Config) -> Command {
