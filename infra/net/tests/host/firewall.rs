@@ -21,7 +21,7 @@ fn no_address_of_the_host_is_reached_but_the_dns() {
         );
         assert!(!succeeds(&a.netns, &format!("ping -c1 -W1 {HOST}")));
         // Even when the host routes 127.0.0.0/8, as some proxies make it.
-        sh("sysctl -qw net.ipv4.conf.all.route_localnet=1");
+        setting("ipv4/conf/all/route_localnet", "1");
         sh(&format!(
             "nsenter --net={0} ip link set lo down && nsenter --net={0} ip route add 127.0.0.1 via {1} dev eth0",
             a.netns.display(),

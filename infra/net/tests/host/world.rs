@@ -65,6 +65,8 @@ fn world() -> World {
     let id = format!("{:06x}", number & 0xff_ffff);
     let outside = dir.path().join("outside");
     namespace(&outside);
+    // A new namespace takes the setting over from the machine that runs the tests.
+    setting("ipv4/ip_forward", "0");
     sh("ip link set lo up");
     sh(&format!("ip link add up0 mtu 1400 type veth peer name eth0 mtu 1400 netns {}", outside.display()));
     sh(&format!("ip addr add {HOST}/24 dev up0 && ip link set up0 up && ip route add default via {OUTSIDE}"));
@@ -92,6 +94,11 @@ pub(crate) fn sh(command: &str) -> String {
     let Output { status, stdout, stderr } = Command::new("sh").args(["-c", command]).output().unwrap();
     assert!(status.success(), "{command}: {}", String::from_utf8_lossy(&stderr));
     String::from_utf8(stdout).unwrap()
+}
+
+/// Changes a kernel setting below `net/` of the machine.
+pub(crate) fn setting(name: &str, value: &str) {
+    std::fs::write(Path::new("/proc/sys/net").join(name), value).unwrap();
 }
 
 /// Whether a command in a namespace succeeds.

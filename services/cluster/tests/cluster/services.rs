@@ -74,3 +74,38 @@ async fn a_service_without_a_selector_is_left_to_people() {
         "192.0.2.7"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_at_rest_writes_nothing() {
+    let world = start().await;
+    world.node(json!({"cpu": "1", "memory": "1Gi", "pods": "10", "ephemeral-storage": "1Gi"})).await;
+    world.create("default", json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": "http"}, {"name": "x", "port": 81}]}})).await;
+    world.create("default", pod("web", json!({}))).await;
+    world
+        .status("v1/Pod", "default", "web", json!({"podIP": "10.201.0.2", "podIPs": [{"ip": "10.201.0.2"}]}))
+        .await;
+    for (name, size) in [("fits", "1Mi"), ("huge", "1Ti")] {
+        let size = json!({"requests": {"storage": size}});
+        world
+            .create(
+                "default",
+                json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": size}}),
+            )
+            .await;
+    }
+    let huge = json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "huge"}}]});
+    world.create("default", pod("waits", huge)).await;
+    let wanted = world.create("default", map("owner", &[])).await;
+    world.create("default", map("owned", &[(&wanted, true)])).await;
+    world.until("v1/PersistentVolumeClaim", "default", "fits", |c| c["status"]["phase"] == "Bound").await;
+    world.until("v1/Pod", "default", "waits", |p| p["status"]["conditions"].is_array()).await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let revision = async || {
+        world.api("v1/Pod", "default").list(&ListParams::default()).await.unwrap().metadata.resource_version
+    };
+    let before = revision().await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(revision().await, before);
+}
