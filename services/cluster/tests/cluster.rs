@@ -6,6 +6,7 @@ mod cluster {
     mod people;
     mod scheduling;
     mod services;
+    mod timing;
     mod volumes;
     mod world;
 }
