@@ -9,12 +9,15 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _};
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use serde::Serialize;
+
+/// Small pieces are sent together up to this many bytes.
+const FRAME: usize = 16 * 1024;
 
 /// Any error a body may end with.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -100,6 +103,23 @@ fn infallible(never: Infallible) -> BodyError {
 
 // === impl Chunks ===
 
+impl Chunks {
+    /// The next piece: a big one as it is, small ones together, because each frame has its price.
+    fn take(&mut self) -> Option<Bytes> {
+        let first = self.pieces.pop_front()?;
+        let fits = |size: usize, next: &Bytes| size + next.len() <= FRAME;
+        if !self.pieces.front().is_some_and(|next| fits(first.len(), next)) {
+            return Some(first);
+        }
+        let mut joined = BytesMut::with_capacity(FRAME);
+        joined.extend_from_slice(&first);
+        while let Some(next) = self.pieces.pop_front_if(|next| fits(joined.len(), next)) {
+            joined.extend_from_slice(&next);
+        }
+        Some(joined.freeze())
+    }
+}
+
 impl http_body::Body for Chunks {
     type Data = Bytes;
     type Error = Infallible;
@@ -108,7 +128,7 @@ impl http_body::Body for Chunks {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self.pieces.pop_front();
+        let next = self.take();
         self.left -= next.as_ref().map_or(0, |piece| piece.len() as u64);
         Poll::Ready(next.map(|piece| Ok(Frame::data(piece))))
     }
@@ -119,5 +139,27 @@ impl http_body::Body for Chunks {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pieces_go_together_and_big_ones_as_they_are() {
+        let big = Bytes::from(vec![b'x'; FRAME]);
+        let pieces = [&b"["[..], b"a", b","]
+            .map(Bytes::from_static)
+            .into_iter()
+            .chain([big.clone(), Bytes::from_static(b"]")]);
+        let pieces: VecDeque<Bytes> = pieces.collect();
+        let left = pieces.iter().map(|piece| piece.len() as u64).sum();
+        let mut chunks = Chunks { pieces, left };
+        assert_eq!(chunks.take().unwrap(), "[a,");
+        let second = chunks.take().unwrap();
+        assert_eq!(second.as_ptr(), big.as_ptr());
+        assert_eq!(chunks.take().unwrap(), "]");
+        assert!(chunks.take().is_none());
     }
 }

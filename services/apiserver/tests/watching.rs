@@ -106,7 +106,7 @@ async fn fields_select_too() {
     let api = start().await;
     let pods = "/api/v1/namespaces/default/pods";
     api.post(pods, &pod("p")).await.expect(201);
-    let query = "watch=1&fieldSelector=spec.nodeName%3Dn1&timeoutSeconds=2";
+    let query = "watch=1&fieldSelector=spec.nodeName%3Dn1&timeoutSeconds=4";
     let path = format!("{pods}?{query}");
     let bind = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -177,4 +177,30 @@ async fn a_watch_that_is_not_read_holds_no_events() {
     }
     assert_eq!((&last["type"], &last["object"]["code"]), (&json!("ERROR"), &json!(410)));
     assert!(body.frame().await.is_none());
+}
+
+// What client-go does by default from 1.35 and kube's watcher on request.
+#[tokio::test]
+async fn a_watcher_may_begin_with_a_streamed_list() {
+    use futures::StreamExt as _;
+    use kube::runtime::watcher::{Config, Event, watcher};
+    let api = start().await;
+    api.post(MAPS, &config_map("a", "1")).await.expect(201);
+    let maps: kube::Api<k8s_openapi::api::core::v1::ConfigMap> =
+        kube::Api::default_namespaced(api.client.clone());
+    let mut events = std::pin::pin!(watcher(maps, Config::default().streaming_lists()));
+    let mut seen = Vec::new();
+    while seen.last() != Some(&"apply") {
+        seen.push(match events.next().await.unwrap().unwrap() {
+            Event::Init => "init",
+            Event::InitApply(_) => "first",
+            Event::InitDone => {
+                api.patch(&format!("{MAPS}/a"), "merge", &json!({"data": {"key": "2"}})).await.expect(200);
+                "done"
+            }
+            Event::Apply(_) => "apply",
+            Event::Delete(_) => "delete",
+        });
+    }
+    assert_eq!(seen, ["init", "first", "done", "apply"]);
 }
