@@ -232,9 +232,14 @@ pub(crate) fn supervisor() -> Result<PathBuf> {
 
 /// Removes what an installation made on the host, with no agent running: containers, networks, cgroups, the run directory's contents.
 pub(crate) async fn remove_from_host(place: &Place) -> Result<()> {
-    let swept = runtimes(place).await?.sweep(&BTreeSet::new()).await;
-    if !swept.failed.is_empty() {
-        return Err(Failure::new(format!("could not remove: {}", swept.failed.join("; ")))
+    let runtimes = runtimes(place).await?;
+    let mut failed = runtimes.sweep(&BTreeSet::new()).await.failed;
+    let emptied = tokio::task::spawn_blocking(move || runtimes.remove_instance()).await;
+    if !emptied.unwrap_or(false) {
+        failed.push(format!("cgroup agent-sandbox-{}", place.id));
+    }
+    if !failed.is_empty() {
+        return Err(Failure::new(format!("could not remove: {}", failed.join("; ")))
             .remedy("run 'agent-sandbox down' again"));
     }
     net::Network::purge(network(place)).await.map_err(|error| cannot("remove the network", &error))

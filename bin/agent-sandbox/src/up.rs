@@ -43,7 +43,7 @@ pub(crate) struct UpArgs {
     /// Isolation of sandboxes that name none: gvisor or runc [default: gvisor where it works, else runc]
     #[arg(long, value_parser = ["gvisor", "runc"], value_name = "CLASS")]
     pub(crate) default_runtime: Option<String>,
-    /// Most memory that all sandboxes together may use, in MiB [default: the machine's less an eighth, at least 512 MiB less]
+    /// Most memory that all sandboxes together may use, in MiB [default: nine tenths of the machine's]
     #[arg(long, value_name = "MIB")]
     pub(crate) memory_cap: Option<u64>,
     /// Directory of the host that Pods may mount by hostPath, repeatable [default: none]
