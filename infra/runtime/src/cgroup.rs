@@ -52,6 +52,11 @@ impl Runtimes {
         }
     }
 
+    /// Removes the cgroup of the whole instance, killing what is still in it. Blocks for up to two seconds; true when it is gone.
+    pub fn remove_instance(&self) -> bool {
+        destroy(&self.instance_cgroup())
+    }
+
     /// `agent-sandbox-<instance>`.
     pub(crate) fn instance_cgroup(&self) -> String {
         format!("agent-sandbox-{}", self.inner.config.instance)

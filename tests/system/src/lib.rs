@@ -10,8 +10,10 @@
 )]
 
 mod machine;
+pub mod manifest;
 mod output;
 mod residue;
+pub mod storm;
 
 pub use machine::{Machine, eventually};
 pub use output::Output;

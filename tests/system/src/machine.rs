@@ -7,12 +7,13 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Arc, Mutex, PoisonError, Weak},
     thread,
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
-/// A running installation; stopped and purged when dropped.
+/// A running installation. When dropped it is stopped and purged, and nothing of it may be left on the host.
 pub struct Machine {
     directory: TempDir,
     port: u16,
@@ -20,12 +21,25 @@ pub struct Machine {
     residue: Residue,
 }
 
+/// The installation that the tests of one file share while any of them runs.
+static SHARED: Mutex<Weak<Machine>> = Mutex::new(Weak::new());
+
 // === impl Machine ===
 
 impl Machine {
     /// Starts an installation with the default flags.
     pub fn up() -> Self {
         Self::up_with(&[])
+    }
+
+    /// The installation that this file's tests share; the last of them purges it. Each test uses names of its own.
+    pub fn shared() -> Arc<Self> {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let machine = Arc::new(Self::up());
+            *shared = Arc::downgrade(&machine);
+            machine
+        })
     }
 
     /// Starts an installation with additional flags for `up`.
@@ -54,7 +68,8 @@ impl Machine {
             .expect("free port")
             .port();
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
-        Self { directory, port, flags, residue: Residue::look() }
+        let residue = Residue::of(&directory.path().join("data"));
+        Self { directory, port, flags, residue }
     }
 
     /// Runs `up --detach`.
@@ -135,6 +150,56 @@ impl Machine {
         self.kubectl(&["apply", "-f", &file])
     }
 
+    /// Creates an object with kubectl.
+    pub fn create(&self, object: &Value) -> Output {
+        let name = object["metadata"]["name"].as_str().unwrap_or("object");
+        let file = self.scratch().join(format!("{name:.80}.json"));
+        std::fs::write(&file, object.to_string()).expect("write manifest");
+        self.kubectl(&["create", "-f", &file.display().to_string()])
+    }
+
+    /// Creates a Pod and waits until it is Ready.
+    #[track_caller]
+    pub fn ready_pod(&self, pod: &Value) {
+        self.create(pod).ok();
+        let name = format!("pod/{}", pod["metadata"]["name"].as_str().expect("name"));
+        self.kubectl(&["wait", "--for=condition=Ready", &name, "--timeout=60s"]).ok();
+    }
+
+    /// Runs a shell script in a Pod's first container and gives what it printed.
+    #[track_caller]
+    pub fn sh(&self, pod: &str, script: &str) -> String {
+        self.kubectl(&["exec", pod, "-q", "--", "sh", "-c", script]).ok()
+    }
+
+    /// Waits until a field (a JSON pointer) of an object is as wanted, and gives the object.
+    #[track_caller]
+    pub fn wait_for(&self, kind: &str, name: &str, pointer: &str, wanted: &Value) -> Value {
+        let started = Instant::now();
+        loop {
+            let object = self.get(kind, name);
+            if object.pointer(pointer) == Some(wanted) {
+                return object;
+            }
+            assert!(started.elapsed() < PATIENCE, "{kind} {name}: {pointer} never was {wanted}: {object:#}");
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// As [`Self::wait_for`], for a Pod that may not exist yet.
+    #[track_caller]
+    pub fn wait_for_pod(&self, name: &str, pointer: &str, wanted: &Value) -> Value {
+        eventually(&format!("pod {name} exists"), || self.kubectl(&["get", "pod", name]).code == 0);
+        self.wait_for("pod", name, pointer, wanted)
+    }
+
+    /// The messages of all events of an object.
+    pub fn events(&self, name: &str) -> String {
+        let selector = format!("involvedObject.name={name}");
+        let output = r#"jsonpath={range .items[*]}{.type} {.reason}: {.message}{"\n"}{end}"#;
+        self.kubectl(&["get", "events", "--field-selector", &selector, "-o", output]).ok()
+    }
+
     /// An object as JSON.
     ///
     /// # Panics
@@ -144,13 +209,22 @@ impl Machine {
         serde_json::from_str(&self.kubectl(&["get", kind, name, "-o", "json"]).ok()).expect("JSON")
     }
 
+    /// What it has on the host.
+    pub fn residue(&self) -> &Residue {
+        &self.residue
+    }
+
+    /// Its own log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.data().join("agent.log")).unwrap_or_default()
+    }
+
     /// Stops it with its sandboxes and deletes its data, and checks that the host is as it was before.
     ///
     /// # Panics
     /// Something is left.
     pub fn purge(self) {
-        self.stop().ok();
-        self.residue.assert_nothing_new();
+        drop(self);
     }
 
     fn stop(&self) -> Output {
@@ -160,24 +234,29 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        if self.data().exists() {
-            if thread::panicking() {
-                self.show_log();
-            }
-            self.stop();
+        if thread::panicking() {
+            self.show_log();
+        }
+        let stopped = self.data().join("lock").exists().then(|| self.stop());
+        if !thread::panicking() {
+            stopped.map(Output::ok);
+            self.residue.assert_nothing_left();
         }
     }
 }
 
 impl Machine {
     fn show_log(&self) {
-        let log = std::fs::read_to_string(self.data().join("agent.log")).unwrap_or_default();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         eprintln!("--- last of agent.log\n{}\n---", lines[lines.len().saturating_sub(60)..].join("\n"));
     }
 }
 
-/// Waits until `true_now` holds, at most 60 seconds.
+/// Longest time to wait for anything.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `true_now` holds, at most a minute.
 ///
 /// # Panics
 /// It never held.
@@ -185,7 +264,7 @@ impl Machine {
 pub fn eventually(what: &str, mut true_now: impl FnMut() -> bool) {
     let started = Instant::now();
     while !true_now() {
-        assert!(started.elapsed() < Duration::from_secs(60), "never happened: {what}");
+        assert!(started.elapsed() < PATIENCE, "never happened: {what}");
         thread::sleep(Duration::from_millis(20));
     }
 }

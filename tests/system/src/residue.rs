@@ -1,51 +1,65 @@
-//! What of ours is on the host: the test of "nothing is left" compares two looks.
+//! What one installation has on the host, found by the id that everything it makes carries. So suites can run side by side.
 
 use crate::Output;
 use std::{
     collections::BTreeSet,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-/// Everything found on the host that an installation could have made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The hierarchies of cgroup v1, and the root of v2.
+const HIERARCHIES: [&str; 11] = [
+    "memory", "pids", "cpu", "cpuacct", "freezer", "blkio", "devices", "cpuset", "systemd", "unified", ".",
+];
+
+/// Where to look for what the installation of one data directory has made.
+#[derive(Debug, Clone)]
 pub struct Residue {
-    found: BTreeSet<String>,
+    data: PathBuf,
+    id: String,
 }
 
 // === impl Residue ===
 
 impl Residue {
-    /// Looks at processes, mounts, network interfaces, nftables tables, cgroups and run directories.
-    pub fn look() -> Self {
-        let mut found = BTreeSet::new();
-        found.extend(processes());
-        found.extend(mounts());
-        found.extend(interfaces());
-        found.extend(tables());
-        found.extend(directories("/run/agent-sandbox", "run directory"));
-        for controller in [
-            "memory", "pids", "cpu", "cpuacct", "freezer", "blkio", "devices", "cpuset", "systemd",
-            "unified", ".",
-        ] {
-            found.extend(cgroups(&Path::new("/sys/fs/cgroup").join(controller)));
-        }
-        Self { found }
+    /// Of the installation whose data are, or will be, in `data`.
+    pub fn of(data: &Path) -> Self {
+        let id = format!("{:06x}", fnv(data.to_string_lossy().as_bytes()) & 0xff_ffff);
+        Self { data: data.to_owned(), id }
     }
 
-    /// Fails with everything that is there now and was not then. Kernel clean-up gets a moment.
+    /// The six digits that the installation's names on the host carry.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Processes, mounts, network interfaces and namespaces, nftables tables, cgroups, run directory and data.
+    pub fn look(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        found.extend(self.processes());
+        found.extend(self.mounts());
+        found.extend(self.interfaces());
+        found.extend(self.tables());
+        let cgroup = format!("agent-sandbox-{}", self.id);
+        let places = HIERARCHIES.map(|name| Path::new("/sys/fs/cgroup").join(name).join(&cgroup));
+        let run = Path::new("/run/agent-sandbox").join(&self.id);
+        let places = places.into_iter().chain([run, self.data.clone()]);
+        found.extend(places.filter(|place| place.exists()).map(|place| place.display().to_string()));
+        found
+    }
+
+    /// Fails with everything that is still there. Kernel clean-up gets a moment.
     ///
     /// # Panics
     /// Something is left.
     #[track_caller]
-    pub fn assert_nothing_new(&self) {
+    pub fn assert_nothing_left(&self) {
         let started = Instant::now();
         loop {
-            let now = Self::look();
-            let left: Vec<&String> = now.found.difference(&self.found).collect();
+            let left = self.look();
             if left.is_empty() {
                 return;
             }
@@ -53,47 +67,44 @@ impl Residue {
             thread::sleep(Duration::from_millis(100));
         }
     }
+
+    fn ours(&self, text: &str) -> bool {
+        text.contains(&format!("agent-sandbox/{}", self.id))
+            || text.contains(&format!("agent-sandbox-{}", self.id))
+            || text.contains(&*self.data.to_string_lossy())
+    }
+
+    fn processes(&self) -> Vec<String> {
+        let listed = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
+        listed
+            .filter_map(|process| {
+                let line = fs::read_to_string(process.join("cmdline")).ok()?.replace('\0', " ");
+                let cgroups = fs::read_to_string(process.join("cgroup")).unwrap_or_default();
+                let pid = process.file_name()?.to_string_lossy().into_owned();
+                (self.ours(&line) || self.ours(&cgroups)).then(|| format!("process {pid}: {line}"))
+            })
+            .collect()
+    }
+
+    fn mounts(&self) -> Vec<String> {
+        let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        table.lines().filter(|line| self.ours(line)).map(|line| format!("mount: {line}")).collect()
+    }
+
+    fn interfaces(&self) -> Vec<String> {
+        let listed = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+        let names = listed.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let ours = names.filter(|name| name.starts_with(&format!("as{}", self.id)));
+        ours.map(|name| format!("interface {name}")).collect()
+    }
+
+    fn tables(&self) -> Vec<String> {
+        let listed = Output::of(Command::new("nft").args(["list", "tables"])).ok();
+        listed.lines().filter(|line| self.ours(line)).map(|line| format!("nftables {line}")).collect()
+    }
 }
 
-fn processes() -> Vec<String> {
-    let listed = fs::read_dir("/proc").into_iter().flatten().flatten();
-    listed
-        .filter_map(|entry| {
-            let pid = entry
-                .file_name()
-                .into_string()
-                .ok()
-                .filter(|name| name.bytes().all(|b| b.is_ascii_digit()))?;
-            let line = fs::read_to_string(entry.path().join("cmdline")).ok()?.replace('\0', " ");
-            let ours = ["agent-sandbox", "runsc-", "runsc ", "runc "].iter().any(|word| line.contains(word));
-            (ours && !line.contains("cargo") && !line.contains("deps/"))
-                .then(|| format!("process {pid}: {line}"))
-        })
-        .collect()
-}
-
-fn mounts() -> Vec<String> {
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    table.lines().filter(|line| line.contains("agent-sandbox")).map(|line| format!("mount: {line}")).collect()
-}
-
-fn interfaces() -> Vec<String> {
-    let listed = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
-    listed.map(|entry| format!("interface {}", entry.file_name().to_string_lossy())).collect()
-}
-
-fn tables() -> Vec<String> {
-    let listed = Output::of(Command::new("nft").args(["list", "tables"])).out;
-    listed.lines().map(|line| format!("nftables {line}")).collect()
-}
-
-fn directories(path: &str, what: &str) -> Vec<String> {
-    let listed = fs::read_dir(path).into_iter().flatten().flatten();
-    listed.map(|entry| format!("{what} {}", entry.path().display())).collect()
-}
-
-fn cgroups(root: &Path) -> Vec<String> {
-    let listed = fs::read_dir(root).into_iter().flatten().flatten();
-    let ours = listed.filter(|entry| entry.file_name().to_string_lossy().starts_with("agent-sandbox"));
-    ours.map(|entry| format!("cgroup {}", entry.path().display())).collect()
+/// How the product makes its id of the data directory's path: the low half of a 32-bit FNV-1a hash.
+fn fnv(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
