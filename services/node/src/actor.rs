@@ -114,6 +114,7 @@ impl Actor {
         shutdown: CancellationToken,
     ) {
         self.adopt().await;
+        self.entry.set_adopted();
         while !self.is_over() {
             let wake = self.advance();
             tokio::select! {

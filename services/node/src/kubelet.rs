@@ -12,6 +12,7 @@ mod upgrade;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -28,6 +29,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::registry::{Live, Pod};
 use crate::shared::Shared;
+
+/// Longest time that a request waits for a node that takes over the Pods of an earlier run.
+const ADOPTION: Duration = Duration::from_secs(15);
 
 /// What an answer carries.
 type Body = BoxBody<Bytes, Infallible>;
@@ -83,19 +87,19 @@ impl Kubelet {
         let query = Query::of(request.uri().query().unwrap_or_default());
         match (request.method(), parts.as_slice()) {
             (_, ["exec", namespace, pod, container]) => {
-                let live = self.live(namespace, pod, container)?.1;
+                let live = self.live(namespace, pod, container).await?.1;
                 exec::serve(self, request, &query, &live, container)
             }
             (_, ["attach", namespace, pod, container]) => {
-                let live = self.live(namespace, pod, container)?.1;
+                let live = self.live(namespace, pod, container).await?.1;
                 attach::serve(self, request, &query, &live, container).await
             }
             (_, ["portForward", namespace, pod]) => {
-                let pod = self.pod(namespace, pod)?;
+                let pod = self.pod(namespace, pod).await?;
                 ports::serve(self, request, &query, pod)
             }
             (&Method::GET, ["containerLogs", namespace, pod, container]) => {
-                let live = self.live(namespace, pod, container)?.1;
+                let live = self.live(namespace, pod, container).await?.1;
                 log::serve(self, &query, &live, pod, container).await
             }
             (_, ["images", rest @ ..]) => images::serve(self, rest, request, &query).await,
@@ -104,13 +108,17 @@ impl Kubelet {
         }
     }
 
-    fn pod(&self, namespace: &str, name: &str) -> Result<Arc<Pod>, Refused> {
-        let known = self.shared.registry.get(namespace, name);
+    /// Waits for a node that has just started: what it does not know yet may well be there.
+    async fn pod(&self, namespace: &str, name: &str) -> Result<Arc<Pod>, Refused> {
+        let settled = tokio::time::timeout(ADOPTION, self.shared.registry.settled(namespace, name)).await;
+        let known = settled.map_err(|_| {
+            Refused(StatusCode::SERVICE_UNAVAILABLE, "the node is starting: try again".to_owned())
+        })?;
         known.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("pod \"{name}\" not found on this node")))
     }
 
-    fn live(&self, namespace: &str, pod: &str, container: &str) -> Result<(Arc<Pod>, Live), Refused> {
-        let found = self.pod(namespace, pod)?;
+    async fn live(&self, namespace: &str, pod: &str, container: &str) -> Result<(Arc<Pod>, Live), Refused> {
+        let found = self.pod(namespace, pod).await?;
         let Some(live) = found.container(container) else {
             let message =
                 format!("container \"{container}\" in pod \"{pod}\" is waiting to start: ContainerCreating");

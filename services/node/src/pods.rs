@@ -104,6 +104,7 @@ impl Pods {
             let record = pod.metadata.uid.as_ref().and_then(|uid| kept.get(uid).cloned());
             self.adopt(key, pod, record, shutdown);
         }
+        self.shared.registry.set_listed();
         parts.spawn(sweep::leftovers(Arc::clone(&self.shared), keep, ids));
     }
 

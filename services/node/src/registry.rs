@@ -12,6 +12,8 @@ use tokio::sync::watch;
 /// Pods by namespace and name.
 #[derive(Default)]
 pub(crate) struct Registry {
+    /// Whether every Pod of the first complete list is in here.
+    listed: watch::Sender<bool>,
     pods: RwLock<HashMap<(String, String), Arc<Pod>>>,
 }
 
@@ -19,6 +21,8 @@ pub(crate) struct Registry {
 pub(crate) struct Pod {
     pub(crate) uid: String,
     pub(crate) driver: Driver,
+    /// Whether containers from before a restart of the agent are found again.
+    adopted: watch::Sender<bool>,
     state: RwLock<State>,
 }
 
@@ -45,6 +49,19 @@ pub(crate) struct Live {
 // === impl Registry ===
 
 impl Registry {
+    /// From now on a Pod that is not in here is not on this node.
+    pub(crate) fn set_listed(&self) {
+        self.listed.send_replace(true);
+    }
+
+    /// The Pod, once it is certain which Pods there are and what runs in this one.
+    pub(crate) async fn settled(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
+        let _ = self.listed.subscribe().wait_for(|listed| *listed).await;
+        let pod = self.get(namespace, name)?;
+        let _ = pod.adopted.subscribe().wait_for(|adopted| *adopted).await;
+        Some(pod)
+    }
+
     pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
         self.pods.read().get(&(namespace.to_owned(), name.to_owned())).cloned()
     }
@@ -80,7 +97,11 @@ impl Registry {
 
 impl Pod {
     pub(crate) fn new(uid: &str, driver: Driver) -> Arc<Self> {
-        Arc::new(Self { uid: uid.to_owned(), driver, state: RwLock::default() })
+        Arc::new(Self { uid: uid.to_owned(), driver, adopted: watch::Sender::new(false), state: RwLock::default() })
+    }
+
+    pub(crate) fn set_adopted(&self) {
+        self.adopted.send_replace(true);
     }
 
     pub(crate) fn address(&self) -> Option<Ipv4Addr> {
@@ -108,5 +129,25 @@ impl Pod {
             live.container = None;
             live.running.send_replace(false);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn after_a_restart_a_pod_is_shown_only_once_its_containers_are_found() {
+        let registry = Registry::default();
+        let pod = Pod::new("uid", Driver::Runc);
+        registry.insert("ns", "p", Arc::clone(&pod));
+        let asking = registry.settled("ns", "p");
+        tokio::pin!(asking);
+        assert!(futures::poll!(&mut asking).is_pending(), "the list is not complete");
+        registry.set_listed();
+        assert!(futures::poll!(&mut asking).is_pending(), "its containers are not found yet");
+        pod.set_adopted();
+        assert_eq!(asking.await.unwrap().uid, "uid");
+        assert!(registry.settled("ns", "other").await.is_none());
     }
 }

@@ -80,11 +80,20 @@ impl Actor {
         for name in ran {
             self.adopt_one(&name).await;
         }
+        self.adopt_logs();
         let spec = self.spec.clone();
         self.facts.adopt_verdicts(&spec, &self.written.clone());
         if let Some(attempt) = self.record.pause {
             let dir = self.shared.paths.container(&self.uid, work::start::PAUSE, attempt);
             self.pause.adopt(&self.shared.runtimes, &dir).await;
+        }
+    }
+
+    /// Containers that had ended before still have their logs.
+    fn adopt_logs(&self) {
+        let names = self.facts.containers.keys();
+        for name in names.filter(|name| self.record.run_of(name) > 0 && self.entry.container(name).is_none()) {
+            self.entry.started(name, self.live(name, None));
         }
     }
 

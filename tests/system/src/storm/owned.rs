@@ -40,22 +40,6 @@ pub fn unowned(data: &Path, id: &str, objects: &Objects) -> Vec<String> {
     left
 }
 
-/// The id that an installation puts into every name: of the bridge that has its subnet's first address.
-///
-/// # Panics
-/// The installation is not up.
-pub(crate) fn instance(data: &Path) -> String {
-    let network = fs::read(data.join("network.json")).expect("network.json");
-    let network: Value = serde_json::from_slice(&network).expect("network.json is JSON");
-    let base = network["subnet"].as_str().expect("a subnet").split('/').next().unwrap_or_default();
-    let gateway = format!("{}.1", base.rsplit_once('.').expect("an address").0);
-    let listed = Output::of(Command::new("ip").args(["-j", "addr"])).ok();
-    let links: Vec<Value> = serde_json::from_str(&listed).expect("ip prints JSON");
-    let has = |link: &&Value| link["addr_info"].as_array().is_some_and(|all| all.iter().any(|a| a["local"] == *gateway));
-    let link = links.iter().find(has).expect("an interface with the gateway's address");
-    link["ifname"].as_str().expect("a name").trim_start_matches("as").to_owned()
-}
-
 /// The rules of an installation's table, for comparing two looks. Counters are not among them.
 pub(crate) fn rules(id: &str) -> String {
     Output::of(Command::new("nft").args(["list", "table", "inet", &format!("agent-sandbox-{id}")])).ok()

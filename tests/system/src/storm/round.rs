@@ -5,7 +5,7 @@ use crate::{
     storm::{
         Dice, Disk, Job, Objects, PHASES, Phase, Seen, Signals, Slot, View, Wanted, Worker, client,
         jobs::Clerk,
-        owned::{instance, rules, unowned},
+        owned::{rules, unowned},
     },
 };
 use crd::v1beta1::Sandbox;
@@ -52,7 +52,7 @@ impl<'a> Storm<'a> {
     /// # Panics
     /// The installation's table of rules cannot be read.
     pub fn new(machine: &'a Machine, seed: u64) -> Self {
-        let id = instance(&machine.data());
+        let id = machine.residue().id().to_owned();
         Self {
             runtime: tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
