@@ -40,6 +40,7 @@ impl Admission {
         }
         match target.kind.body {
             Body::Service => ops.extend(self.range.claim(store, new)?),
+            Body::Pod => known_runtime_class(store, target, new)?,
             Body::CustomResourceDefinition => self.own_crd(new, &mut Vec::new())?,
             _ => {}
         }
@@ -106,6 +107,23 @@ impl Admission {
 /// Namespaces that Kubernetes never lets go.
 fn is_lasting(name: &str) -> bool {
     matches!(name, "default" | "kube-system" | "kube-public")
+}
+
+/// Refuses a Pod whose RuntimeClass does not exist, as Kubernetes' admission does, and says which exist. Before a node has
+/// brought its classes there are none, and the node decides.
+fn known_runtime_class(store: &Store, target: &Target, pod: &Value) -> Result<(), Status> {
+    const CLASSES: &str = "node.k8s.io/runtimeclasses//";
+    let Some(class) = pod["spec"]["runtimeClassName"].as_str() else { return Ok(()) };
+    if store.get(&format!("{CLASSES}{class}")).is_some() {
+        return Ok(());
+    }
+    let found = store.list(CLASSES, None, 20).entries;
+    let names: Vec<&str> = found.iter().map(|entry| stored::name_of(&entry.key).1).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let why = format!("pod rejected: RuntimeClass {class:?} not found; there are: {}", names.join(", "));
+    Err(Status::forbidden(target.resource(), object::name(pod), why))
 }
 
 /// Refuses a create in a namespace that is missing or on its way out.

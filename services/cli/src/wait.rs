@@ -5,6 +5,7 @@ use crate::{
     failure::{Failure, Result},
     progress::Progress,
     sandbox::{sandboxes, state},
+    why,
 };
 use crd::v1beta1::Sandbox;
 use futures::{StreamExt as _, pin_mut};
@@ -40,7 +41,10 @@ pub(crate) async fn until(
     loop {
         let seen = tokio::select! {
             seen = watch.next() => seen,
-            () = &mut deadline => return Err(timed_out(name, timeout, last.as_ref())),
+            () = &mut deadline => {
+                drop(progress);
+                return Err(timed_out(name, timeout, last.as_ref(), connection).await);
+            }
         };
         match seen {
             Some(Ok(seen)) => last = seen,
@@ -66,7 +70,14 @@ fn describe(name: &str, sandbox: Option<&Sandbox>) -> String {
     format!("{name}: {} {}", state.word.to_lowercase(), state.message).trim_end().to_owned()
 }
 
-fn timed_out(name: &str, timeout: Duration, last: Option<&Sandbox>) -> Failure {
-    Failure::new(format!("gave up after {} s; {}", timeout.as_secs(), describe(name, last)))
-        .remedy(format!("'agent-sandbox why {name}' says what it waits for"))
+async fn timed_out(
+    name: &str,
+    timeout: Duration,
+    last: Option<&Sandbox>,
+    connection: &Connection,
+) -> Failure {
+    let failure =
+        Failure::new(format!("gave up after {} s; {}", timeout.as_secs(), describe(name, last)));
+    let advice = why::advice(name, connection).await.unwrap_or_default();
+    failure.remedy(format!("{advice}\n  'agent-sandbox why {name}' shows what happened until now").trim_start())
 }

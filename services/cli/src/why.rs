@@ -59,6 +59,13 @@ pub(crate) async fn perform(args: WhyArgs, connection: &Connection) -> Result<()
     Ok(())
 }
 
+/// What a sandbox that is not ready waits for, and what to do; nothing where that cannot be found out.
+pub(crate) async fn advice(name: &str, connection: &Connection) -> Option<String> {
+    let case = observe(name, connection).await.ok()?;
+    let state = state(&case.sandbox);
+    Some(advice::advise(&case, &state).join("\n  "))
+}
+
 async fn observe(name: &str, connection: &Connection) -> Result<Case> {
     let sandbox = get(connection, name).await?;
     let pod_name = pod_name(&sandbox);

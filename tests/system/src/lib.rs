@@ -9,12 +9,14 @@
     reason = "a test stops at the first surprise and says it"
 )]
 
+mod disk;
 mod machine;
 pub mod manifest;
 mod output;
 mod residue;
 pub mod storm;
 
+pub use disk::Disk;
 pub use machine::{Machine, eventually};
 pub use output::Output;
 pub use residue::Residue;

@@ -1,6 +1,6 @@
 //! One installation: `agent-sandbox up` on a temporary data directory, with its own kubeconfig and port.
 
-use crate::{Output, Residue};
+use crate::{Disk, Output, Residue};
 use serde_json::Value;
 use std::{
     env,
@@ -16,6 +16,7 @@ use tempfile::TempDir;
 /// A running installation. When dropped it is stopped and purged, and nothing of it may be left on the host.
 pub struct Machine {
     directory: TempDir,
+    data: PathBuf,
     port: u16,
     flags: Vec<String>,
     residue: Residue,
@@ -57,19 +58,31 @@ impl Machine {
     /// # Panics
     /// This process is not root.
     pub fn prepare(flags: &[&str]) -> Self {
+        let directory = Self::temporary();
+        let data = directory.path().join("data");
+        Self::placed(directory, data, flags)
+    }
+
+    /// An installation that is not started yet, with its data on a file system that the test made.
+    pub fn prepare_on(disk: &Disk, flags: &[&str]) -> Self {
+        Self::placed(Self::temporary(), disk.path().join("data"), flags)
+    }
+
+    fn temporary() -> TempDir {
+        let prefix = "agent-sandbox-test.";
+        tempfile::Builder::new().prefix(prefix).tempdir_in("/var/tmp").expect("temporary directory")
+    }
+
+    fn placed(directory: TempDir, data: PathBuf, flags: &[&str]) -> Self {
         let id = Output::of(Command::new("id").arg("-u")).ok();
         assert_eq!(id.trim(), "0", "the system suite starts real sandboxes and needs root");
-        let directory = tempfile::Builder::new()
-            .prefix("agent-sandbox-test.")
-            .tempdir_in("/var/tmp")
-            .expect("temporary directory");
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|socket| socket.local_addr())
             .expect("free port")
             .port();
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let residue = Residue::of(&directory.path().join("data"));
-        Self { directory, port, flags, residue }
+        let residue = Residue::of(&data);
+        Self { directory, data, port, flags, residue }
     }
 
     /// Runs `up --detach`.
@@ -88,7 +101,12 @@ impl Machine {
 
     /// The data directory.
     pub fn data(&self) -> PathBuf {
-        self.directory.path().join("data")
+        self.data.clone()
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The kubeconfig that this installation writes.
@@ -121,6 +139,13 @@ impl Machine {
     /// The binary, with this installation's kubeconfig.
     pub fn command(&self) -> Command {
         let mut command = Command::new(binary());
+        command.env("KUBECONFIG", self.kubeconfig());
+        command
+    }
+
+    /// Another program, with this installation's kubeconfig.
+    pub fn tool(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         command.env("KUBECONFIG", self.kubeconfig());
         command
     }

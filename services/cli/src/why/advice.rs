@@ -23,6 +23,10 @@ pub(super) fn advise(case: &Case, state: &State) -> Vec<String> {
     if let Some(pod) = &case.pod {
         lines.extend(unscheduled(pod));
         lines.extend(statuses(pod).filter_map(|status| waiting(status, name)));
+        if matches!(state.word, "Completed" | "Failed") {
+            lines.extend(refused(pod));
+            lines.extend(statuses(pod).filter_map(|status| ended(status, name)));
+        }
     }
     if lines.is_empty() {
         lines.push(by_state(state, name));
@@ -64,6 +68,35 @@ fn waiting(status: &ContainerStatus, sandbox: &str) -> Option<String> {
     Some(format!("container {} waits: {reason} {message}\n  {}", status.name, remedy(reason, sandbox)))
 }
 
+/// What the node says of a Pod that it does not run, or runs no longer.
+fn refused(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let message = status.message.as_deref().filter(|message| !message.is_empty())?;
+    Some(format!("{}: {message}", status.reason.as_deref().unwrap_or("Failed")))
+}
+
+fn ended(status: &ContainerStatus, sandbox: &str) -> Option<String> {
+    let ended = status.state.as_ref()?.terminated.as_ref()?;
+    let reason = ended.reason.as_deref().unwrap_or("ended");
+    let message = ended.message.as_ref().map_or_else(String::new, |message| format!(": {}", message.trim()));
+    Some(format!(
+        "container {} ended with exit code {} ({reason}){message}\n  {}",
+        status.name,
+        ended.exit_code,
+        match reason {
+            "OOMKilled" => "it used more memory than its limit: raise the limit, or use less".to_owned(),
+            "ContainerCannotRun" | "StartError" => again("correct the command or the image", sandbox),
+            _ => format!(
+                "'agent-sandbox logs {sandbox}' shows its output; suspend and resume start it anew"
+            ),
+        }
+    ))
+}
+
+fn again(correct: &str, sandbox: &str) -> String {
+    format!("{correct}: delete the sandbox with 'agent-sandbox rm {sandbox}' and create it again")
+}
+
 fn remedy(reason: &str, sandbox: &str) -> String {
     match reason {
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" => {
@@ -73,14 +106,15 @@ fn remedy(reason: &str, sandbox: &str) -> String {
         "CrashLoopBackOff" => format!(
             "its process keeps ending: 'agent-sandbox logs --previous {sandbox}' shows its last words"
         ),
-        "CreateContainerConfigError" => {
-            "a ConfigMap, Secret or key that it names does not exist: create it, or correct the name"
-                .to_owned()
+        "CreateContainerConfigError" => again(
+            "create the ConfigMap, Secret or key that is missing; or correct what the message names",
+            sandbox,
+        ),
+        "CreateContainerError" | "RunContainerError" | "ContainerCannotRun" | "StartError" => {
+            again("correct the command or the image", sandbox)
         }
-        "CreateContainerError" | "RunContainerError" => {
-            format!(
-                "correct the command or the image: delete the sandbox with 'agent-sandbox rm {sandbox}' and create it again"
-            )
+        "CreatePodSandboxError" => {
+            "'agent-sandbox doctor' says what this machine offers and lacks".to_owned()
         }
         _ => "this passes by itself; look again in a moment".to_owned(),
     }
