@@ -56,7 +56,7 @@ pub(crate) fn build(inputs: &Inputs<'_>, limits: &Limits) -> Result<Linux, Refus
         "namespaces": namespaces(inputs),
         "cgroupsPath": cgroups_path(inputs, &inputs.container.name),
         "resources": resources::section(limits, inputs.host.swap_accounting),
-        "seccomp": seccomp::profile(),
+        "seccomp": seccomp::profile(inputs.isolation),
         "maskedPaths": MASKED,
         "readonlyPaths": READ_ONLY,
         "sysctl": ipc_sysctls(inputs),

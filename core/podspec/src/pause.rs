@@ -64,7 +64,7 @@ fn spec(inputs: &Inputs<'_>, limits: &resources::Limits, oci: &[Value]) -> Value
             "namespaces": linux::namespaces(inputs),
             "cgroupsPath": linux::cgroups_path(inputs, "pause"),
             "resources": resources::section(limits, inputs.host.swap_accounting),
-            "seccomp": seccomp::profile(),
+            "seccomp": seccomp::profile(inputs.isolation),
         },
     })
 }

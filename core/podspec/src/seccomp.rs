@@ -2,6 +2,7 @@
 
 mod table;
 
+use crate::inputs::Isolation;
 use serde_json::{Value, json};
 
 /// `EPERM`.
@@ -29,7 +30,16 @@ const PLAIN_FILES: &[u64] = &[0, 0o100_000, 0o010_000, 0o140_000];
 const CONDITIONAL: &[&str] = &["clone", "mknod", "mknodat"];
 
 /// `linux.seccomp` of the spec.
-pub(crate) fn profile() -> Value {
+///
+/// gVisor answers every refusal with `EPERM`, whatever the profile says, so a refused `clone3` would be final and no program
+/// could make a thread. There it is allowed: the namespaces it could make are gVisor's own.
+pub(crate) fn profile(isolation: Isolation) -> Value {
+    let clone3 = match isolation {
+        Isolation::SharedKernel => {
+            json!({ "names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS })
+        }
+        Isolation::UserKernel => json!({ "names": ["clone3"], "action": "SCMP_ACT_ALLOW" }),
+    };
     let mut rules = vec![
         json!({
             "names": table::ALLOWED.iter().filter(|name| !CONDITIONAL.contains(name)).collect::<Vec<_>>(),
@@ -39,7 +49,7 @@ pub(crate) fn profile() -> Value {
             "clone",
             &json!([{ "index": 0, "value": NAMESPACE_FLAGS, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ" }]),
         ),
-        json!({ "names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS }),
+        clone3,
     ];
     for value in PERSONALITIES {
         rules.push(rule("personality", &json!([{ "index": 0, "value": value, "op": "SCMP_CMP_EQ" }])));
@@ -78,7 +88,7 @@ mod tests {
     use super::*;
 
     fn allowed(name: &str) -> Vec<Value> {
-        let profile = profile();
+        let profile = profile(Isolation::SharedKernel);
         let rules = profile["syscalls"].as_array().expect("rules").clone();
         let names =
             |rule: &Value| rule["names"].as_array().is_some_and(|names| names.iter().any(|n| n == name));
@@ -117,6 +127,15 @@ mod tests {
         for name in closed {
             assert!(allowed(name).is_empty(), "{name} must not be allowed");
         }
+    }
+
+    /// runsc's filter knows no error but EPERM, after which glibc does not fall back to `clone`.
+    #[test]
+    fn gvisor_may_make_threads_with_clone3() {
+        let profile = profile(Isolation::UserKernel);
+        let rules = profile["syscalls"].as_array().expect("rules");
+        let rule = rules.iter().find(|rule| rule["names"][0] == "clone3").expect("a rule");
+        assert_eq!(rule["action"], "SCMP_ACT_ALLOW");
     }
 
     #[test]

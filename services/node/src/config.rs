@@ -36,6 +36,8 @@ pub struct Config {
     pub log_bytes: u64,
     /// Log files kept per container.
     pub log_files: u32,
+    /// The subnet of the sandboxes, as `10.64.0.0/16`; unset chooses a free one at the first start.
+    pub subnet: Option<String>,
     /// The domain of Services.
     pub cluster_domain: String,
     /// Insert accept rules where another firewall of the host drops what it does not know.
@@ -60,6 +62,7 @@ impl Default for Config {
             memory_cap: None,
             log_bytes: 10 << 20,
             log_files: 3,
+            subnet: None,
             cluster_domain: "cluster.local".to_owned(),
             fix_forward: false,
         }

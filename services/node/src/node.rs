@@ -203,7 +203,10 @@ async fn runtimes(config: &Config) -> Result<Runtimes, BuildError> {
 }
 
 async fn network(config: &Config) -> Result<Network, BuildError> {
+    let wrong = || net::Error::Config(format!("{:?} is no subnet", config.subnet));
+    let subnet = config.subnet.as_ref().map(|text| text.parse().map_err(|_| wrong())).transpose()?;
     let settings = net::Config {
+        subnet,
         cluster_domain: config.cluster_domain.clone(),
         fix_forward: config.fix_forward,
         ..net::Config::new(&config.instance, &config.run_dir, config.data_dir.join("network.json"))

@@ -97,7 +97,12 @@ impl Registry {
 
 impl Pod {
     pub(crate) fn new(uid: &str, driver: Driver) -> Arc<Self> {
-        Arc::new(Self { uid: uid.to_owned(), driver, adopted: watch::Sender::new(false), state: RwLock::default() })
+        Arc::new(Self {
+            uid: uid.to_owned(),
+            driver,
+            adopted: watch::Sender::new(false),
+            state: RwLock::default(),
+        })
     }
 
     pub(crate) fn set_adopted(&self) {

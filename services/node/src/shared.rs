@@ -90,8 +90,9 @@ impl Shared {
 
     fn handler(&self, class: &str) -> Result<Driver, String> {
         let key = kubekit::Key::new("", class);
-        let known = self.classes.get(&key);
-        let handler = known.ok_or_else(|| {
+        // Our own two classes are made at the start and may not be in the cache yet.
+        let built_in = || ["runc", "gvisor"].contains(&class).then(|| Arc::new(class.to_owned()));
+        let handler = self.classes.get(&key).or_else(built_in).ok_or_else(|| {
             format!("RuntimeClass {class:?} not found: use \"runc\" or \"gvisor\", or create it with one of these handlers")
         })?;
         match handler.as_str() {

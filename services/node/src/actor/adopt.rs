@@ -92,7 +92,8 @@ impl Actor {
     /// Containers that had ended before still have their logs.
     fn adopt_logs(&self) {
         let names = self.facts.containers.keys();
-        for name in names.filter(|name| self.record.run_of(name) > 0 && self.entry.container(name).is_none()) {
+        for name in names.filter(|name| self.record.run_of(name) > 0 && self.entry.container(name).is_none())
+        {
             self.entry.started(name, self.live(name, None));
         }
     }

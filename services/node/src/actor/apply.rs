@@ -32,12 +32,12 @@ impl Actor {
         tracing::error!(pod = %self.spec.title, ?op, "work on a pod was broken off");
         let now = self.shared.now();
         self.paused_until.insert(op.clone(), now + RETRY);
-        if let Op::Start(name) = op {
-            self.facts.entry(name).unmade(
-                reason::CREATE,
-                "internal error: see the log of agent-sandbox",
-                now,
-            );
+        let message = "internal error: see the log of agent-sandbox";
+        match op {
+            Op::Start(name) => self.facts.entry(name).unmade(reason::CREATE, message, now),
+            Op::Image(name) => self.facts.entry(name).image.fail(reason::PULL, message, now),
+            Op::Hook(name) => self.facts.entry(name).post_start = Hook::Failed,
+            _ => {}
         }
     }
 
