@@ -53,10 +53,10 @@ pub(crate) fn parse_and_run() -> Result<u8> {
         .map_err(|_| Failure::new("a TLS provider was installed before main"))?;
     match args.command {
         Verb::Up(up) => up::perform(up),
-        Verb::Down(down) => small_runtime()?.block_on(down::perform(down)).map(|()| 0),
-        Verb::Status(status) => small_runtime()?.block_on(status::perform(status)),
-        Verb::Doctor(doctor) => small_runtime()?.block_on(doctor::perform(doctor)),
-        Verb::Sandbox(command) => small_runtime()?.block_on(async {
+        Verb::Down(down) => block_on(down::perform(down)).map(|()| 0),
+        Verb::Status(status) => block_on(status::perform(status)),
+        Verb::Doctor(doctor) => block_on(doctor::perform(doctor)),
+        Verb::Sandbox(command) => block_on(async {
             let connection = Connection::open(&args.connection).await?;
             cli::perform(command, &connection).await
         }),
@@ -71,12 +71,16 @@ pub(crate) fn parse_and_run() -> Result<u8> {
     }
 }
 
-/// A runtime for one command: it waits more than it works.
-fn small_runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
+/// Runs one command on a runtime of its own, of one thread: it waits more than it works.
+fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(format!("start the async runtime: {error}")))
+        .map_err(|error| Failure::new(format!("start the async runtime: {error}")))?;
+    let done = runtime.block_on(command);
+    // A read of standard input cannot be called off; nobody waits for a line that may never be typed.
+    runtime.shutdown_background();
+    done
 }
 
 #[cfg(test)]

@@ -60,6 +60,9 @@ impl Stdio {
         };
         let (out_read, out_write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let (err_read, err_write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        for end in [&out_write, &err_write] {
+            give(end, config)?;
+        }
         for (stream, fd) in [(Stream::Stdout, out_read), (Stream::Stderr, err_read)] {
             rustix::io::ioctl_fionbio(&fd, true)?;
             own.outputs.push(Output { stream, fd });
@@ -89,6 +92,14 @@ impl Stdio {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         Ok(rustix::termios::tcsetwinsize(terminal, size)?)
     }
+}
+
+/// Makes the container's root the owner of a pipe, so that processes inside may open it again as `/dev/stdout` or
+/// `/proc/1/fd/1`. From inside its user namespace the runtime could not.
+fn give(pipe: &OwnedFd, config: &Config) -> io::Result<()> {
+    let Some(ids) = config.ids else { return Ok(()) };
+    let (user, group) = (rustix::fs::Uid::from_raw(ids.base), rustix::fs::Gid::from_raw(ids.base));
+    Ok(rustix::fs::fchown(pipe, Some(user), Some(group))?)
 }
 
 /// The descriptor in the first message of a stream.

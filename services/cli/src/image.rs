@@ -97,7 +97,7 @@ fn row(item: &Value) -> Vec<String> {
     let digest = text(item, "digest");
     let short =
         digest.strip_prefix("sha256:").map_or(digest.as_str(), |hex| hex.get(..12).unwrap_or(hex)).to_owned();
-    let used = item["inUse"].as_bool().unwrap_or_default();
+    let used = item["inUse"].as_u64().unwrap_or(0) > 0;
     vec![
         text(item, "reference"),
         short,
@@ -128,8 +128,11 @@ async fn remove(base: &str, references: &[String], connection: &Connection) -> R
     for reference in references {
         let path = format!("{base}?reference={}", escape(reference));
         let request = request(http::Request::delete(path), Vec::new())?;
-        connection.client.request_text(request).await.doing(|| format!("remove image {reference:?}"))?;
-        println!("image/{reference} removed");
+        let doing = || format!("remove image {reference:?}");
+        let answer: Value = connection.client.request(request).await.doing(doing)?;
+        let used = answer["inUse"].as_bool().unwrap_or_default();
+        let note = if used { " (still in use: its layers go with the last container)" } else { "" };
+        println!("image/{reference} removed{note}");
     }
     Ok(())
 }

@@ -10,10 +10,12 @@
 )]
 
 mod disk;
+pub mod inside;
 mod machine;
 pub mod manifest;
 mod output;
 mod residue;
+pub mod outside;
 pub mod storm;
 
 pub use disk::Disk;
