@@ -7,13 +7,16 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
-    io::ErrorKind,
+    io::{ErrorKind, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
 
 /// Where data goes unless `--data-dir` says otherwise.
 pub(crate) const DEFAULT_DATA_DIR: &str = "/var/lib/agent-sandbox";
+
+/// Bytes that must fit into the data directory when the agent starts.
+const ROOM: usize = 1 << 20;
 
 /// The paths of one installation.
 #[derive(Clone, Debug)]
@@ -74,12 +77,30 @@ impl Place {
     pub(crate) fn lock(&self) -> Result<Lock> {
         let path = self.data.join("lock");
         let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(|error| Failure::new(format!("open {}: {error}", path.display())))?;
+        let file = file.map_err(|error| {
+            Failure::new(format!("open {}: {error}", path.display()))
+                .remedy("make the data directory writable, or choose another with --data-dir")
+        })?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Lock { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(self.taken()),
             Err(error) => Err(Failure::new(format!("lock {}: {error}", path.display()))),
         }
+    }
+
+    /// Fails where the data directory takes no more data, before anything is started that would have to stop again.
+    pub(crate) fn has_room(&self) -> Result<()> {
+        let path = self.data.join(".room");
+        let written = File::create(&path).and_then(|mut file| {
+            file.write_all(&vec![1; ROOM])?;
+            file.sync_all()
+        });
+        let _ = fs::remove_file(&path);
+        written.map_err(|error| {
+            Failure::new(format!("write to the data directory {}: {error}", self.data.display())).remedy(
+                "free some space there and start again: nothing that was acknowledged is lost, and sandboxes go on running",
+            )
+        })
     }
 
     fn taken(&self) -> Failure {

@@ -26,6 +26,9 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Bytes in flight between the API server and the node's endpoints.
 const PIPE: usize = 256 * 1024;
 
+/// What to do where the API server cannot start: nearly always another process has its port.
+const PORT: &str = "where the address is in use, choose another: agent-sandbox up --listen 127.0.0.1:7444";
+
 /// Everything of one machine, built and not yet running.
 pub(crate) struct Standalone {
     store: Store,
@@ -47,6 +50,7 @@ impl Standalone {
     /// # Errors
     /// Each part's, with what to do.
     pub(crate) async fn build(place: &Place, args: &UpArgs) -> Result<Self> {
+        place.has_room()?;
         let store = open_store(place).await?;
         let door = Arc::new(Door::default());
         let config = apiserver::Config {
@@ -57,7 +61,7 @@ impl Standalone {
         };
         let server = Server::build(config, store.clone())
             .await
-            .map_err(|error| cannot("start the API server", &error))?;
+            .map_err(|error| cannot("start the API server", &error).remedy(PORT))?;
         let default = default_driver(place, args).await?;
         let node = build_node(place, args, default, &server).await?;
         door.open(node.kubelet());
