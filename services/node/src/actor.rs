@@ -8,6 +8,7 @@ mod adopt;
 mod apply;
 mod ops;
 mod steps;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -49,7 +50,7 @@ pub(crate) enum Outcome {
     Image(String, Result<Arc<Local>, Trouble>),
     Started(String, Result<Box<Container>, work::start::Failed>),
     Hooked(String, Result<(), String>),
-    Stopped,
+    Stopped(String, bool),
     Exited(String, runtime::Exit, String),
     Written(Box<PodStatus>, work::api::Written),
     Detached(Result<(), String>),

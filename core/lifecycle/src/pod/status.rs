@@ -267,7 +267,9 @@ fn conditions_of(
         written: snapshot.written,
         statuses,
         phase,
-        networked: snapshot.facts.network.ready().is_some(),
+        // Of a Pod that goes, the network goes right after its containers: one write says both.
+        networked: snapshot.facts.network.ready().is_some()
+            && (snapshot.deletion.is_none() || snapshot.facts.active()),
         initialised: initialised(snapshot),
     };
     conditions::of(&source, now)

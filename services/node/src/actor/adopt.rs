@@ -102,6 +102,7 @@ impl Actor {
         let run = self.record.run_of(name);
         let dir = self.shared.paths.container(&self.uid, name, run);
         let now = self.shared.now();
+        let starting = self.facts.container(name).run().is_some_and(|run| run.id.is_empty());
         match self.shared.runtimes.adopt(&dir).await {
             Ok(Adopted::Running(container)) => {
                 if let Some(run) = self.facts.container(name).run() {
@@ -115,6 +116,11 @@ impl Actor {
                 self.ended(name, &exit, message);
             }
             Ok(Adopted::Failed(failure)) => self.start_failed(name, failure),
+            // The agent died between noting down the start and making it: nothing ran, so it is started now.
+            Ok(Adopted::Absent) if starting => self.facts.entry(name).state = State::Idle,
+            Ok(Adopted::Lost(exit)) if starting && exit.started_at.is_empty() => {
+                self.facts.entry(name).state = State::Idle;
+            }
             Ok(Adopted::Lost(_) | Adopted::Absent) | Err(_) => {
                 let id = self.facts.container(name).run().map(|run| run.id.clone());
                 self.facts.entry(name).exited(Exit::unseen(id.as_deref(), now), false);

@@ -23,7 +23,11 @@ impl Actor {
             Some(Outcome::Cleaned(result)) => self.cleaned(op, result),
             Some(Outcome::Deleted(result)) => self.deleted(op, result),
             Some(Outcome::Measured(Some(message))) => self.evict(message),
-            Some(Outcome::Stopped | Outcome::Measured(None)) => {}
+            Some(Outcome::Stopped(name, false)) => {
+                self.stops.remove(&name);
+                self.paused_until.insert(op.clone(), self.shared.now() + RETRY);
+            }
+            Some(Outcome::Stopped(_, true) | Outcome::Measured(None)) => {}
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use lifecycle::pod::{ContainerFacts, ProbeKind, Stage, State, Step, StopCause, reason};
+use lifecycle::pod::{ProbeKind, Stage, State, Step, StopCause, reason};
 use net::Attach;
 
 use super::adopt::names;
@@ -225,7 +225,7 @@ impl Actor {
         let State::Stopping(stopping) = entry.state.clone() else { return false };
         let deadline = stopping.since + stopping.grace;
         let op = Op::Stop(name.to_owned());
-        if self.ops.has(&op) && self.stops.get(name).is_some_and(|known| *known <= deadline) {
+        if self.is_put_off(&op, now) || self.stops.get(name).is_some_and(|known| *known <= deadline) {
             return false;
         }
         // Once told, it is told again only to die sooner; its hook has had its turn.
@@ -244,8 +244,8 @@ impl Actor {
         let signal = self.images.get(name).and_then(|image| image.stop_signal.clone());
         let (teller, name) = (self.teller.clone(), name.to_owned());
         self.ops.start(op, async move {
-            work::stop(&container, &name, hook, signal.as_deref(), left, &teller).await;
-            Outcome::Stopped
+            let stopped = work::stop(&container, &name, hook, signal.as_deref(), left, &teller).await;
+            Outcome::Stopped(name, stopped)
         });
         fresh
     }
@@ -321,6 +321,11 @@ impl Actor {
     /// Stops every container and leaves the Pod as it is, as a machine that shuts down does.
     pub(super) async fn halt(&mut self, grace: Duration) {
         self.ops.cancel_where(|op| !matches!(op, Op::Start(_)));
+        // What is being started would run on without anybody; it is waited for and then stopped.
+        while self.ops.making() {
+            let (op, outcome) = self.ops.next().await;
+            self.apply(&op, outcome);
+        }
         let stops = self.containers.values().cloned().map(|container| async move {
             work::signal_and_wait(&container, None, grace).await;
         });
@@ -353,53 +358,5 @@ impl Actor {
         let path = self.shared.paths.record(&self.uid);
         std::fs::create_dir_all(self.shared.paths.pod(&self.uid))?;
         self.record.write(&path)
-    }
-
-    // === names and back-off ===
-
-    /// Gives the Sandbox's name the Pod's address while a container runs.
-    pub(super) fn publish_name(&mut self) {
-        let running = |facts: &ContainerFacts| matches!(facts.state, State::Running(_));
-        let lives = self.deletion().is_none() && self.facts.containers.values().any(running);
-        let address = self.entry.address().filter(|_| lives);
-        if address == self.named {
-            return;
-        }
-        if let Some(name) = work::sandbox_name(&self.pod) {
-            let mut names = self.shared.names.lock();
-            names.set_sandbox(self.shared.network.zone(), &name, &self.uid, address);
-        }
-        self.named = address;
-    }
-
-    pub(super) fn withdraw_name(&mut self) {
-        if self.named.take().is_some()
-            && let Some(name) = work::sandbox_name(&self.pod)
-        {
-            self.shared.names.lock().set_sandbox(self.shared.network.zone(), &name, &self.uid, None);
-        }
-    }
-
-    /// Says once per back-off that a container is being left alone for a while.
-    pub(super) fn tell_back_off(&mut self) {
-        let now = self.shared.now();
-        let title = self.spec.title.clone();
-        for (name, facts) in &self.facts.containers {
-            let waits = facts
-                .exit()
-                .zip(facts.backoff)
-                .is_some_and(|(exit, backoff)| now < backoff.until(exit.finished_at));
-            let restarts = self.spec.container(name).is_some_and(|spec| {
-                facts.exit().is_some_and(|exit| self.spec.restart_of(spec).again(exit.code))
-            });
-            if waits && restarts && self.pod.metadata.deletion_timestamp.is_none() {
-                if self.backing_off.insert(name.clone()) {
-                    let note = format!("Back-off restarting failed container {name} in pod {title}");
-                    self.teller.of(name, true, "BackOff", note);
-                }
-            } else {
-                self.backing_off.remove(name);
-            }
-        }
     }
 }
