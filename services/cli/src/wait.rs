@@ -43,7 +43,7 @@ pub(crate) async fn until(
             seen = watch.next() => seen,
             () = &mut deadline => {
                 drop(progress);
-                return Err(timed_out(name, timeout, last.as_ref(), connection).await);
+                return Err(Box::pin(timed_out(name, timeout, last.as_ref(), connection)).await);
             }
         };
         match seen {
@@ -76,8 +76,8 @@ async fn timed_out(
     last: Option<&Sandbox>,
     connection: &Connection,
 ) -> Failure {
-    let failure =
-        Failure::new(format!("gave up after {} s; {}", timeout.as_secs(), describe(name, last)));
+    let failure = Failure::new(format!("gave up after {} s; {}", timeout.as_secs(), describe(name, last)));
     let advice = why::advice(name, connection).await.unwrap_or_default();
-    failure.remedy(format!("{advice}\n  'agent-sandbox why {name}' shows what happened until now").trim_start())
+    failure
+        .remedy(format!("{advice}\n  'agent-sandbox why {name}' shows what happened until now").trim_start())
 }

@@ -1,13 +1,14 @@
 //! One installation: `agent-sandbox up` on a temporary data directory, with its own kubeconfig and port.
 
 use crate::{Disk, Output, Residue};
+use parking_lot::Mutex;
 use serde_json::Value;
 use std::{
     env,
     net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
     thread,
     time::{Duration, Instant},
 };
@@ -35,7 +36,7 @@ impl Machine {
 
     /// The installation that this file's tests share; the last of them purges it. Each test uses names of its own.
     pub fn shared() -> Arc<Self> {
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = SHARED.lock();
         shared.upgrade().unwrap_or_else(|| {
             let machine = Arc::new(Self::up());
             *shared = Arc::downgrade(&machine);

@@ -11,9 +11,8 @@ use std::{
 };
 
 /// The hierarchies of cgroup v1, and the root of v2.
-const HIERARCHIES: [&str; 11] = [
-    "memory", "pids", "cpu", "cpuacct", "freezer", "blkio", "devices", "cpuset", "systemd", "unified", ".",
-];
+const HIERARCHIES: [&str; 11] =
+    ["memory", "pids", "cpu", "cpuacct", "freezer", "blkio", "devices", "cpuset", "systemd", "unified", "."];
 
 /// Where to look for what the installation of one data directory has made.
 #[derive(Debug, Clone)]

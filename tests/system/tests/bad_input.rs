@@ -32,7 +32,8 @@ fn says_on_the_sandbox(machine: &Machine, object: &Value, expected: &str) -> Str
     eventually(&format!("{expected:?} on sandbox {name}"), || {
         let conditions = machine.get(SANDBOX, name)["status"]["conditions"].clone();
         let ready = conditions.as_array().into_iter().flatten().find(|one| one["type"] == "Ready").cloned();
-        message = ready.map_or_else(String::new, |one| format!("{}: {}", text(&one["reason"]), text(&one["message"])));
+        message = ready
+            .map_or_else(String::new, |one| format!("{}: {}", text(&one["reason"]), text(&one["message"])));
         message.contains(expected)
     });
     let why = machine.cli(&["why", name]).ok();
@@ -123,7 +124,8 @@ fn a_mount_without_its_volume_names_the_volume() {
 fn an_unknown_runtime_class_is_named() {
     let machine = Machine::shared();
     let spec = json!({"runtimeClassName": "firecracker", "containers": [idle("work")]});
-    let said = says_on_the_sandbox(&machine, &sandbox("no-class", spec), r#"RuntimeClass "firecracker" not found"#);
+    let said =
+        says_on_the_sandbox(&machine, &sandbox("no-class", spec), r#"RuntimeClass "firecracker" not found"#);
     assert!(said.contains("runc") && said.contains("gvisor"), "why lists those that exist:\n{said}");
     let said = machine.cli(&["create", "no-class-2", "--runtime", "firecracker"]).refused();
     assert!(said.contains(r#"RuntimeClass "firecracker" not found"#), "{said}");
@@ -158,7 +160,8 @@ fn a_command_that_does_not_exist_is_named() {
         // The kubelet's reason for a container whose process could not be started; 127 is every shell's code for it.
         let state = "/status/containerStatuses/0/state/terminated/reason";
         machine.wait_for_pod(&name, state, &json!("ContainerCannotRun"));
-        let ended = machine.get("pod", &name)["status"]["containerStatuses"][0]["state"]["terminated"].clone();
+        let ended =
+            machine.get("pod", &name)["status"]["containerStatuses"][0]["state"]["terminated"].clone();
         assert_eq!(ended["exitCode"], 127, "{ended}");
         assert!(ended["message"].as_str().expect("message").contains("no-such-command"), "{ended}");
         let why = machine.cli(&["why", &name]).ok();

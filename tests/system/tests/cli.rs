@@ -31,12 +31,15 @@ fn ls_prints_a_table_names_json_and_yaml() {
     assert_eq!(names, "sandbox.agents.x-k8s.io/listed\n");
     let one: Value = serde_json::from_str(&machine.cli(&["ls", "listed", "-o", "json"]).ok()).expect("JSON");
     assert_eq!((&one["kind"], &one["metadata"]["name"]), (&json!("Sandbox"), &json!("listed")));
-    let all: Value = serde_json::from_str(&machine.cli(&["ls", "-l", "team=rl", "-o", "json"]).ok()).expect("JSON");
+    let all: Value =
+        serde_json::from_str(&machine.cli(&["ls", "-l", "team=rl", "-o", "json"]).ok()).expect("JSON");
     assert_eq!((&all["kind"], all["items"].as_array().map(Vec::len)), (&json!("List"), Some(1)));
     let yaml = machine.cli(&["ls", "listed", "-o", "yaml"]).ok();
     assert!(yaml.contains("kind: Sandbox") && yaml.contains("  name: listed"), "{yaml}");
     assert!(machine.cli(&["ls", "-A"]).ok().starts_with("NAMESPACE"));
-    assert!(machine.cli(&["-n", "kube-system", "ls"]).err.contains("No sandboxes found in kube-system namespace"));
+    assert!(
+        machine.cli(&["-n", "kube-system", "ls"]).err.contains("No sandboxes found in kube-system namespace")
+    );
     machine.cli(&["rm", "listed", "--wait"]).ok();
     assert_eq!(machine.kubectl(&["get", "pods", "-l", "team=rl", "-o", "name"]).ok(), "");
 }
@@ -44,7 +47,9 @@ fn ls_prints_a_table_names_json_and_yaml() {
 #[test]
 fn create_checks_without_creating_and_prints_the_object() {
     let machine = Machine::shared();
-    let dry = machine.cli(&runc(&["create", "dry"], &["--dry-run", "-o", "yaml", "--volume", "data:/data:2Gi"])).ok();
+    let dry = machine
+        .cli(&runc(&["create", "dry"], &["--dry-run", "-o", "yaml", "--volume", "data:/data:2Gi"]))
+        .ok();
     assert!(dry.contains("storage: 2Gi") && dry.contains("mountPath: /data"), "{dry}");
     assert_eq!(machine.cli(&["ls", "dry"]).code, 1);
     let made = machine.cli(&runc(&["create", "made"], &["-v", "--expires", "2h", "-o", "json"]));
@@ -68,7 +73,11 @@ fn suspend_and_resume_keep_volumes_and_files() {
         assert!(said.contains("suspended") && said.contains("agent-sandbox resume"), "{said}");
         assert!(machine.cli(&["why", &name]).ok().contains(&format!("agent-sandbox resume {name}")));
         machine.cli(&["resume", &name]).ok();
-        assert_eq!(machine.cli(&["exec", &name, "--", "cat", "/data/f", "/root/f"]).ok(), "v\nl\n", "{runtime}");
+        assert_eq!(
+            machine.cli(&["exec", &name, "--", "cat", "/data/f", "/root/f"]).ok(),
+            "v\nl\n",
+            "{runtime}"
+        );
         machine.cli(&["rm", &name, "--wait"]).ok();
     }
 }
@@ -117,7 +126,11 @@ fn exec_passes_standard_input_and_ends_with_the_command() {
         assert_eq!((seen.code, seen.out.as_str()), (0, "HELLO\n"), "{seen:?}");
         assert_eq!(machine.cli(&["exec", &name, "--", "sh", "-c", "exit 42"]).code, 42);
         assert_eq!(machine.cli(&["exec", &name, "--", "no-such-command"]).code, 127, "{runtime}");
-        assert_eq!(machine.cli(&["exec", &name, "--", "/etc/passwd"]).code, 126, "{runtime}: it is no program");
+        assert_eq!(
+            machine.cli(&["exec", &name, "--", "/etc/passwd"]).code,
+            126,
+            "{runtime}: it is no program"
+        );
         // Nobody closes this input; the command's end is the end.
         let started = Instant::now();
         let mut open = machine.command();
@@ -151,7 +164,9 @@ fn shell_opens_in_a_terminal() {
     let said = machine.cli(&["shell", "cosy"]).refused();
     assert!(said.contains("no terminal") && said.contains("exec -i"), "{said}");
     let binary = machine.command().get_program().to_string_lossy().into_owned();
-    let typed = format!("(sleep 2; echo 'echo $((6*7)); exit 5'; sleep 2) | script -qec '{binary} shell cosy' /dev/null");
+    let typed = format!(
+        "(sleep 2; echo 'echo $((6*7)); exit 5'; sleep 2) | script -qec '{binary} shell cosy' /dev/null"
+    );
     let seen = Output::of(machine.tool("bash").args(["-c", &typed]));
     assert_eq!(seen.code, 5, "{seen:?}");
     assert!(seen.out.contains("42"), "{seen:?}");
@@ -170,7 +185,8 @@ fn run_passes_standard_input_and_the_exit_code() {
     assert_eq!(many.lines().last(), Some("20000"));
     let said = machine.cli(&["run"]).refused();
     assert!(said.contains("no command of its own"), "{said}");
-    let env = machine.cli(&runc(&["run", "-e", "A=b c", "-w", "/tmp"], &["--", "sh", "-c", "echo $A; pwd"])).ok();
+    let env =
+        machine.cli(&runc(&["run", "-e", "A=b c", "-w", "/tmp"], &["--", "sh", "-c", "echo $A; pwd"])).ok();
     assert_eq!(env, "b c\n/tmp\n");
 }
 
@@ -196,7 +212,10 @@ fn rm_takes_names_selectors_and_all_and_waits_for_what_they_own() {
         machine.cli(&runc(&["create", name], &volume)).ok();
     }
     machine.cli(&["rm", "a1", "--wait"]).ok();
-    assert_eq!(machine.kubectl(&["get", "pod/a1", "pvc/data-a1", "--ignore-not-found", "-o", "name"]).ok(), "");
+    assert_eq!(
+        machine.kubectl(&["get", "pod/a1", "pvc/data-a1", "--ignore-not-found", "-o", "name"]).ok(),
+        ""
+    );
     let said = machine.cli(&["rm", "a1", "a2"]);
     assert_eq!(said.code, 1);
     assert!(said.out.contains("sandbox/a2 deleted") && said.err.contains("a1"), "{said:?}");
@@ -215,12 +234,18 @@ fn apply_takes_files_and_standard_input_and_waits() {
     let second = sandbox("applied-2", json!({"containers": [idle("work")]}));
     let both = format!("{first}\n---\n{second}\n");
     let seen = fed(&machine, &["apply", "-f", "-", "--wait"], &both).ok();
-    assert_eq!(seen, "sandbox/applied-1 applied\nsandbox/applied-1 ready\nsandbox/applied-2 applied\nsandbox/applied-2 ready\n");
+    assert_eq!(
+        seen,
+        "sandbox/applied-1 applied\nsandbox/applied-1 ready\nsandbox/applied-2 applied\nsandbox/applied-2 ready\n"
+    );
     let file = machine.scratch().join("again.json");
     fs::write(&file, first.to_string()).expect("write");
     machine.cli(&["apply", "-f", &file.display().to_string()]).ok();
     let broken = "apiVersion: [\n";
-    assert!(fed(&machine, &["apply", "-f", "-"], broken).refused().contains("line"), "where the YAML is wrong");
+    assert!(
+        fed(&machine, &["apply", "-f", "-"], broken).refused().contains("line"),
+        "where the YAML is wrong"
+    );
     machine.cli(&["rm", "applied-1", "applied-2"]).ok();
 }
 
@@ -232,7 +257,15 @@ fn images_are_imported_listed_used_and_removed() {
     let file = layout.display().to_string();
     let said = machine.cli(&["image", "import", &file, "local.test/tiny:1"]).ok();
     assert!(said.contains("image/local.test/tiny:1 ready (sha256:"), "{said}");
-    assert_eq!(machine.cli(&["image", "ls", "-o", "name"]).ok().lines().filter(|&line| line == "local.test/tiny:1").count(), 1);
+    assert_eq!(
+        machine
+            .cli(&["image", "ls", "-o", "name"])
+            .ok()
+            .lines()
+            .filter(|&line| line == "local.test/tiny:1")
+            .count(),
+        1
+    );
     let table = machine.cli(&["image", "ls"]).ok();
     assert!(table.starts_with("REFERENCE") && table.contains("local.test/tiny:1"), "{table}");
     for runtime in ["runc", "gvisor"] {
@@ -266,17 +299,22 @@ fn make_layout(dir: &Path, tar: &Path) {
         fs::copy(file, to).expect("copy");
     }
     let layer = dir.join("layer.tar");
-    Output::of(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&layer).args(["--owner=0", "--group=0", "."])).ok();
-    let layer = blob(&blobs, "application/vnd.oci.image.layer.v1.tar", fs::read(layer).expect("layer"));
+    Output::of(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&layer).args([
+        "--owner=0",
+        "--group=0",
+        ".",
+    ]))
+    .ok();
+    let layer = blob(&blobs, "application/vnd.oci.image.layer.v1.tar", &fs::read(layer).expect("layer"));
     let config = json!({
         "architecture": "amd64", "os": "linux",
         "config": {"Cmd": ["/bin/sh", "-c", "echo hello from tiny"], "Env": ["PATH=/bin"]},
         "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
     });
-    let config = blob(&blobs, "application/vnd.oci.image.config.v1+json", config.to_string().into_bytes());
+    let config = blob(&blobs, "application/vnd.oci.image.config.v1+json", config.to_string().as_bytes());
     let kind = "application/vnd.oci.image.manifest.v1+json";
     let manifest = json!({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": [layer]});
-    let manifest = blob(&blobs, kind, manifest.to_string().into_bytes());
+    let manifest = blob(&blobs, kind, manifest.to_string().as_bytes());
     let index = json!({"schemaVersion": 2, "manifests": [manifest]});
     fs::write(dir.join("layout/index.json"), index.to_string()).expect("index");
     fs::write(dir.join("layout/oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("layout");
@@ -286,9 +324,9 @@ fn make_layout(dir: &Path, tar: &Path) {
 /// What sh and sleep are linked to on Debian.
 const LIBRARIES: [&str; 2] = ["/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"];
 
-fn blob(blobs: &Path, kind: &str, bytes: Vec<u8>) -> Value {
+fn blob(blobs: &Path, kind: &str, bytes: &[u8]) -> Value {
     let temporary = blobs.join("new");
-    fs::write(&temporary, &bytes).expect("blob");
+    fs::write(&temporary, bytes).expect("blob");
     let sum = Output::of(Command::new("sha256sum").arg(&temporary)).ok();
     let hex = sum.split(' ').next().expect("sum");
     fs::rename(&temporary, blobs.join(hex)).expect("rename");
@@ -341,10 +379,17 @@ fn doctor_and_status_tell_what_there_is() {
     let machine = Machine::shared();
     let data = machine.data().display().to_string();
     let doctor = machine.cli(&["doctor", "--data-dir", &data]).ok();
-    assert!(doctor.contains("runc") && doctor.contains("gVisor") && doctor.contains("shared kernel"), "{doctor}");
-    let doctor: Value = serde_json::from_str(&machine.cli(&["doctor", "-o", "json", "--data-dir", &data]).ok()).expect("JSON");
+    assert!(
+        doctor.contains("runc") && doctor.contains("gVisor") && doctor.contains("shared kernel"),
+        "{doctor}"
+    );
+    let doctor: Value =
+        serde_json::from_str(&machine.cli(&["doctor", "-o", "json", "--data-dir", &data]).ok())
+            .expect("JSON");
     assert_eq!(doctor["healthy"], json!(true), "{doctor}");
-    let status: Value = serde_json::from_str(&machine.cli(&["status", "-o", "json", "--data-dir", &data]).ok()).expect("JSON");
+    let status: Value =
+        serde_json::from_str(&machine.cli(&["status", "-o", "json", "--data-dir", &data]).ok())
+            .expect("JSON");
     assert_eq!(status["running"], json!(true), "{status}");
     assert!(machine.cli(&["status", "--data-dir", &data]).ok().contains("sandboxes"));
     assert_eq!(machine.cli(&["status", "--data-dir", "/nonexistent"]).code, 3);

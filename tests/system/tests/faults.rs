@@ -30,7 +30,10 @@ fn a_full_disk_stops_the_agent_and_nothing_acknowledged_is_lost() {
         assert!(started.elapsed().as_secs() < 60, "a full disk takes no writes");
     }
     eventually("the agent has stopped", || !PathBuf::from(format!("/proc/{pid}/exe")).exists());
-    assert_eq!(machine.command().args(["status", "--data-dir"]).arg(machine.data()).status().expect("run").code(), Some(3));
+    assert_eq!(
+        machine.command().args(["status", "--data-dir"]).arg(machine.data()).status().expect("run").code(),
+        Some(3)
+    );
 
     let said = machine.start().refused();
     assert!(said.contains("No space left on device") && said.contains("free"), "cause and remedy: {said}");
@@ -69,8 +72,10 @@ fn stopped() -> (Machine, PathBuf) {
         machine.kubectl(&["create", "configmap", &format!("kept-{i}")]).ok();
     }
     machine.kill();
-    let files = fs::read_dir(machine.data().join("store")).expect("store").flatten().map(|entry| entry.path());
-    let logs = files.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("log-")));
+    let files =
+        fs::read_dir(machine.data().join("store")).expect("store").flatten().map(|entry| entry.path());
+    let logs =
+        files.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("log-")));
     let log = logs.max().expect("a log file");
     (machine, log)
 }

@@ -34,7 +34,8 @@ fn init_containers_run_in_order_before_several_containers_that_share_the_pod() {
         });
         machine.ready_pod(&pod(&name, spec));
         let in_side = ["exec", &name, "-c", "side", "--", "python3", "-c"];
-        let fetch = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8000/order').read().decode())";
+        let fetch =
+            "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8000/order').read().decode())";
         let mut seen = String::new();
         eventually("one container reaches the other on 127.0.0.1", || {
             let output = machine.kubectl(&[&in_side[..], &[fetch]].concat());
@@ -71,7 +72,11 @@ fn readiness_of_each_kind_decides_ready() {
     let cases = [
         ("by-http", often(json!({"httpGet": {"path": "/ok", "port": 8080}})), "echo yes > /w/ok"),
         ("by-exec", often(json!({"exec": {"command": ["test", "-e", "/w/ok"]}})), "echo yes > /w/ok"),
-        ("by-tcp", often(json!({"tcpSocket": {"port": 9090}})), "(cd /w; setsid python3 -m http.server 9090 >/dev/null 2>&1 &)"),
+        (
+            "by-tcp",
+            often(json!({"tcpSocket": {"port": 9090}})),
+            "(cd /w; setsid python3 -m http.server 9090 >/dev/null 2>&1 &)",
+        ),
     ];
     for (name, probe, remedy) in cases {
         let probed = with(container("web", serve), json!({"readinessProbe": probe}));
@@ -90,7 +95,8 @@ fn readiness_of_each_kind_decides_ready() {
 #[test]
 fn liveness_restarts_and_startup_holds_it_back() {
     let machine = Machine::shared();
-    let alive = json!({"exec": {"command": ["test", "-e", "/tmp/alive"]}, "periodSeconds": 1, "failureThreshold": 1});
+    let alive =
+        json!({"exec": {"command": ["test", "-e", "/tmp/alive"]}, "periodSeconds": 1, "failureThreshold": 1});
     let started = with(alive.clone(), json!({"failureThreshold": 30}));
     let script = "echo run; sleep 3; touch /tmp/alive; trap 'exit 0' TERM; while :; do sleep 0.1; done";
     let probed = with(container("work", script), json!({"livenessProbe": alive, "startupProbe": started}));
@@ -125,10 +131,17 @@ fn status_restarts(machine: &Machine, name: &str) -> u64 {
 fn deletion_runs_the_hook_and_then_gives_the_grace_period() {
     let machine = Machine::shared();
     let script = "trap 'echo got TERM; sleep 1; echo tidied' TERM; echo up; while :; do sleep 0.1; done";
-    let hook = json!({"lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", "echo hook > /proc/1/fd/1"]}}}});
-    let spec = json!({"terminationGracePeriodSeconds": 4, "containers": [with(container("work", script), hook)]});
+    let hook =
+        json!({"lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", "echo hook > /proc/1/fd/1"]}}}});
+    let spec =
+        json!({"terminationGracePeriodSeconds": 4, "containers": [with(container("work", script), hook)]});
     machine.ready_pod(&pod("graceful", spec));
-    let log = machine.kubectl_command().args(["logs", "-f", "graceful"]).stdout(Stdio::piped()).spawn().expect("logs");
+    let log = machine
+        .kubectl_command()
+        .args(["logs", "-f", "graceful"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("logs");
     let started = Instant::now();
     delete(&machine, "graceful");
     let took = started.elapsed().as_secs_f64();
@@ -174,7 +187,10 @@ fn config_maps_secrets_and_the_downward_api_come_as_files_and_environment() {
         assert!(machine.kubectl(&["exec", &name, "--", "sh", "-c", "echo x > /settings/color"]).code != 0);
         assert_eq!(machine.sh(&name, "echo d > /disk/f && cat /disk/f"), "d\n");
         let fill = machine.kubectl(&["exec", &name, "--", "sh", "-c", "head -c 4M /dev/zero > /memory/f"]);
-        assert!(fill.code != 0 && fill.err.contains("No space left"), "{runtime}: memory is capped: {fill:?}");
+        assert!(
+            fill.code != 0 && fill.err.contains("No space left"),
+            "{runtime}: memory is capped: {fill:?}"
+        );
         machine.kubectl(&["delete", "pod", &name, "--wait=false"]).ok();
     }
 }
@@ -207,7 +223,11 @@ fn more_memory_than_the_limit_is_told_as_oom_killed() {
         machine.create(&pod(&name, spec)).ok();
         machine.wait_for("pod", &name, "/status/phase", &json!("Failed"));
         let ended = status(&machine, &name)["state"]["terminated"].clone();
-        assert_eq!((&ended["reason"], &ended["exitCode"]), (&json!("OOMKilled"), &json!(137)), "{runtime}: {ended}");
+        assert_eq!(
+            (&ended["reason"], &ended["exitCode"]),
+            (&json!("OOMKilled"), &json!(137)),
+            "{runtime}: {ended}"
+        );
         delete(&machine, &name);
     }
 }
@@ -216,7 +236,9 @@ fn more_memory_than_the_limit_is_told_as_oom_killed() {
 fn logs_follow_tail_and_keep_time() {
     let machine = Machine::shared();
     let script = "for i in 1 2 3 4 5; do echo line $i; done; sleep 2; echo late; sleep 1";
-    machine.create(&pod("talks", json!({"restartPolicy": "Never", "containers": [container("work", script)]}))).ok();
+    machine
+        .create(&pod("talks", json!({"restartPolicy": "Never", "containers": [container("work", script)]})))
+        .ok();
     machine.wait_for("pod", "talks", "/status/phase", &json!("Running"));
     assert_eq!(machine.kubectl(&["logs", "talks", "--tail=2"]).ok(), "line 4\nline 5\n");
     let followed = machine.kubectl(&["logs", "-f", "talks"]).ok();
@@ -262,7 +284,10 @@ fn kubectl_cp_brings_files_in_and_out() {
     for runtime in RUNTIMES {
         let name = format!("copy-{runtime}");
         machine.ready_pod(&pod(&name, json!({"runtimeClassName": runtime, "containers": [idle("work")]})));
-        let (from, to) = (machine.scratch().join(format!("in-{runtime}")), machine.scratch().join(format!("out-{runtime}")));
+        let (from, to) = (
+            machine.scratch().join(format!("in-{runtime}")),
+            machine.scratch().join(format!("out-{runtime}")),
+        );
         let bytes: Vec<u8> = (0..2_000_000_u32).map(|i| u8::try_from(i * 7 % 251).expect("byte")).collect();
         std::fs::write(&from, &bytes).expect("write");
         machine.kubectl(&["cp", &from.display().to_string(), &format!("{name}:/tmp/f")]).ok();
@@ -276,7 +301,8 @@ fn kubectl_cp_brings_files_in_and_out() {
 fn names_of_services_resolve_to_their_pods() {
     let machine = Machine::shared();
     let web = container("web", "cd /tmp && exec python3 -m http.server 8080");
-    let mut object = pod("web-0", json!({"containers": [with(web, json!({"ports": [{"containerPort": 8080}]}))]}));
+    let mut object =
+        pod("web-0", json!({"containers": [with(web, json!({"ports": [{"containerPort": 8080}]}))]}));
     object["metadata"]["labels"] = json!({"app": "web"});
     machine.ready_pod(&object);
     machine.kubectl(&["expose", "pod", "web-0", "--name=web", "--port=8080", "--cluster-ip=None"]).ok();
@@ -303,7 +329,8 @@ fn names_of_services_resolve_to_their_pods() {
 #[test]
 fn an_image_name_of_the_built_in_image_needs_no_registry() {
     let machine = Machine::shared();
-    let spec = json!({"restartPolicy": "Never", "containers": [{"name": "w", "image": IMAGE, "command": ["true"]}]});
+    let spec =
+        json!({"restartPolicy": "Never", "containers": [{"name": "w", "image": IMAGE, "command": ["true"]}]});
     machine.create(&pod("built-in", spec)).ok();
     machine.wait_for("pod", "built-in", "/status/phase", &json!("Succeeded"));
     assert!(machine.kubectl(&["get", "pod", "built-in"]).ok().contains("Completed"));

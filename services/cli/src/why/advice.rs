@@ -86,9 +86,7 @@ fn ended(status: &ContainerStatus, sandbox: &str) -> Option<String> {
         match reason {
             "OOMKilled" => "it used more memory than its limit: raise the limit, or use less".to_owned(),
             "ContainerCannotRun" | "StartError" => again("correct the command or the image", sandbox),
-            _ => format!(
-                "'agent-sandbox logs {sandbox}' shows its output; suspend and resume start it anew"
-            ),
+            _ => format!("'agent-sandbox logs {sandbox}' shows its output; suspend and resume start it anew"),
         }
     ))
 }
