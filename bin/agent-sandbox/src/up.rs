@@ -12,7 +12,9 @@ use crate::{
 };
 use clap::Args;
 use cli::{Failure, Result};
-use std::{net::SocketAddr, path::PathBuf, time::Instant};
+use std::{
+    net::SocketAddr, os::unix::process::CommandExt as _, path::PathBuf, process::Command, time::Instant,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Shown under `up --help`.
@@ -54,6 +56,9 @@ pub(crate) struct UpArgs {
     pub(crate) fix_forward: bool,
 }
 
+/// Milliseconds after which mimalloc returns freed pages to the system.
+const PURGE: &str = "MIMALLOC_PURGE_DELAY";
+
 /// What ends the process.
 enum Stop {
     /// The agent only.
@@ -67,12 +72,25 @@ pub(crate) fn perform(args: UpArgs) -> Result<u8> {
     if args.detach && !detach::is_child() {
         return detach::start();
     }
+    thrifty()?;
     if detach::is_child() {
         detach::leave_terminal();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(format!("start the async runtime: {error}")))?;
     runtime.block_on(Box::pin(serve(args)))
+}
+
+/// The allocator reads its settings before `main`: this process becomes itself again with the one that gives freed memory
+/// back at once. Starting up parses megabytes of schemas; keeping their pages would treble what an idle agent holds.
+fn thrifty() -> Result<()> {
+    if std::env::var_os(PURGE).is_some() {
+        return Ok(());
+    }
+    let program =
+        std::env::current_exe().map_err(|error| Failure::new(format!("find this program: {error}")))?;
+    let error = Command::new(program).args(std::env::args_os().skip(1)).env(PURGE, "0").exec();
+    Err(Failure::new(format!("start again with a thrifty allocator: {error}")))
 }
 
 async fn serve(args: UpArgs) -> Result<u8> {

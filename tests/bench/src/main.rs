@@ -8,7 +8,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 mod burst;
 mod client;
@@ -45,8 +45,18 @@ enum What {
     },
 }
 
-fn main() -> Result<()> {
-    match Args::parse().what {
+fn main() -> ExitCode {
+    match run(Args::parse().what) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(what: What) -> Result<()> {
+    match what {
         What::RawRunner { plan } => raw::runner::serve(&plan),
         What::Standalone { rounds, sandboxes } => {
             rustls::crypto::ring::default_provider()

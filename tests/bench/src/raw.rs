@@ -69,17 +69,15 @@ impl Raw {
         let gvisor = container.config["driver"] == "runsc";
         let plan = json!({
             "program": container.config["program"], "options": container.config["options"],
-            "gvisor": gvisor, "netns": netns.name,
-            "rootfs": container.directory.join("bundle/rootfs"), "spec": container.directory.join("bundle/config.json"),
+            "gvisor": gvisor,
+            "spec": container.directory.join("bundle/config.json"),
             "directory": directory,
         });
         let plan_file = directory.join("plan.json");
         fs::write(&plan_file, plan.to_string())?;
         let mut command = Command::new("nsenter");
         command.arg(format!("--mount=/proc/{supervisor}/ns/mnt"));
-        if gvisor {
-            command.arg(format!("--net=/run/netns/{}", netns.name));
-        }
+        command.arg(format!("--net=/run/netns/{}", netns.name));
         command.arg("--").arg(std::env::current_exe()?).arg("raw-runner").arg(&plan_file);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("start nsenter")?;

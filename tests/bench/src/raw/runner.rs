@@ -17,8 +17,6 @@ struct Plan {
     program: String,
     options: Vec<String>,
     gvisor: bool,
-    netns: String,
-    rootfs: PathBuf,
     spec: Value,
     directory: PathBuf,
 }
@@ -49,8 +47,6 @@ impl Plan {
             program: text("program")?,
             options: options.iter().filter_map(|option| option.as_str().map(str::to_owned)).collect(),
             gvisor: plan["gvisor"].as_bool().unwrap_or_default(),
-            netns: text("netns")?,
-            rootfs: text("rootfs")?.into(),
             spec: read_json(Path::new(&text("spec")?))?,
             directory: text("directory")?.into(),
         })
@@ -85,14 +81,14 @@ impl Plan {
         self.directory.join(number.to_string())
     }
 
-    /// The sandbox's own spec with another cgroup, another network namespace and the root by its full path.
+    /// The sandbox's own spec with another cgroup and, where it names one, another network namespace.
     fn prepare(&self, number: usize) -> Result<()> {
         let mut spec = self.spec.clone();
-        spec["root"]["path"] = json!(self.rootfs);
         spec["linux"]["cgroupsPath"] = json!(format!("/asbench/{number}"));
         if let Some(namespaces) = spec["linux"]["namespaces"].as_array_mut() {
             for namespace in namespaces.iter_mut().filter(|namespace| namespace["type"] == "network") {
-                namespace["path"] = json!(format!("/run/netns/{}", self.netns));
+                // This process is in the namespace already; its pin in /run/netns came later than this mount namespace.
+                namespace["path"] = json!(format!("/proc/{}/ns/net", std::process::id()));
             }
         }
         fs::create_dir_all(self.bundle(number))?;
@@ -110,10 +106,12 @@ impl Plan {
         let detach = if self.gvisor { "-detach" } else { "--detach" };
         let mut command = self.command();
         command.args(["run", detach, "--bundle"]).arg(self.bundle(number)).arg(id(number));
+        let errors = self.bundle(number).join("errors");
+        command.stderr(fs::File::create(&errors)?);
         let started = Instant::now();
         let status = command.status()?;
         let took = started.elapsed();
-        ensure!(status.success(), "{command:?}: {status}");
+        ensure!(status.success(), "{command:?}: {status}: {}", fs::read_to_string(errors)?);
         Ok(took)
     }
 
