@@ -56,25 +56,24 @@ pub fn host_addresses() -> Vec<String> {
     infos.filter_map(|info| info["local"].as_str().map(str::to_owned)).collect()
 }
 
-/// An interface of the host that exists while this value lives.
-pub struct Dummy {
-    name: String,
+/// An address that the host has while this value lives.
+pub struct OwnAddress {
+    address: String,
 }
 
-// === impl Dummy ===
+// === impl OwnAddress ===
 
-impl Dummy {
-    /// With this address.
-    pub fn with(address: &str) -> Self {
-        let name = format!("ast{}d", std::process::id());
-        sh(&format!("ip link add {name} type dummy && ip addr add {address}/32 dev {name} && ip link set {name} up"));
-        Self { name }
+impl OwnAddress {
+    /// Gives it to the host.
+    pub fn add(address: &str) -> Self {
+        sh(&format!("ip addr add {address}/32 dev lo"));
+        Self { address: address.to_owned() }
     }
 }
 
-impl Drop for Dummy {
+impl Drop for OwnAddress {
     fn drop(&mut self) {
-        Output::of(Command::new("ip").args(["link", "del", &self.name]));
+        Output::of(Command::new("ip").args(["addr", "del", &format!("{}/32", self.address), "dev", "lo"]));
     }
 }
 

@@ -29,7 +29,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
+
+/// Longest time that any answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A client of the server that a kubeconfig names.
 ///
@@ -73,13 +77,32 @@ impl Signals {
         self.complaints.lock().clone()
     }
 
+    /// An answer, unless none comes in time or the agent dies before.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn answered<T>(&self, question: impl Future<Output = T>) -> Result<T, std::io::Error> {
+        let patience = async {
+            for _ in 0..PATIENCE.as_millis() / 20 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                if self.killed() {
+                    return tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+            }
+        };
+        tokio::select! {
+            answer = question => Ok(answer),
+            () = patience => Err(std::io::Error::from(std::io::ErrorKind::TimedOut)),
+        }
+    }
+
     /// A reply did not come: allowed only around the kill.
     pub async fn lost(&self, doing: &str, error: &(dyn std::error::Error + Sync)) {
         for _ in 0..50 {
             if self.killed() {
                 return;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.complain(format!("{doing}: the connection broke though the agent runs: {error}"));
     }

@@ -69,7 +69,11 @@ impl Clerk {
         let wanted = job.pod(class);
         let name = job.name.clone();
         self.jobs.lock().push(job);
-        let created = self.api().create(&PostParams::default(), &wanted).await;
+        let (api, params) = (self.api(), PostParams::default());
+        let created = match self.signals.answered(api.create(&params, &wanted)).await {
+            Ok(created) => created,
+            Err(slow) => return self.signals.lost(&format!("create {name}"), &slow).await,
+        };
         match created {
             Ok(_) => self.jobs.lock().iter_mut().filter(|job| job.name == name).for_each(|job| job.acknowledged = true),
             Err(kube::Error::Api(status)) => self.signals.complain(format!("create {name} refused: {status:?}")),
@@ -107,7 +111,8 @@ impl Clerk {
         if (end.exit_code, phase.as_str(), end.reason.as_deref(), restarts) != (job.code, right.0, Some(right.1), 0) {
             return Err(Some(format!("{} must end with {} and {right:?}: {phase} {end:?}", job.name, job.code)));
         }
-        let log = match self.api().logs(&job.name, &LogParams::default()).await {
+        let (api, params) = (self.api(), LogParams::default());
+        let log = match self.signals.answered(api.logs(&job.name, &params)).await.unwrap_or_else(|slow| Err(kube::Error::Service(slow.into()))) {
             Ok(log) => log,
             Err(kube::Error::Api(status)) => return Err(Some(format!("log of {}: {status:?}", job.name))),
             Err(error) => {
@@ -125,7 +130,9 @@ impl Clerk {
     }
 
     async fn delete(&self, name: &str) -> bool {
-        match self.api().delete(name, &DeleteParams::default()).await {
+        let (api, params) = (self.api(), DeleteParams::default());
+        let deleted = self.signals.answered(api.delete(name, &params)).await;
+        match deleted.unwrap_or_else(|slow| Err(kube::Error::Service(slow.into()))) {
             Ok(_) => true,
             Err(kube::Error::Api(status)) if status.code == 404 => true,
             Err(kube::Error::Api(status)) => {

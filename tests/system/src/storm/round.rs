@@ -95,7 +95,7 @@ impl<'a> Storm<'a> {
     /// Everything that must not have happened.
     pub fn round(&mut self, number: u64) -> Result<(), Vec<String>> {
         let signals = Signals::default();
-        let (wait, aim) = (self.dice.pause(150, 2500), self.aim());
+        let (wait, aim) = (self.dice.pause(150, 1800), self.aim());
         let pid = self.machine.pid();
         let seen = self.runtime.block_on(self.load(number, wait, aim, pid, &signals));
         self.note(&seen);

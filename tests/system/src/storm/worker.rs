@@ -9,11 +9,9 @@ use kube::{
 };
 use parking_lot::Mutex;
 use serde_json::json;
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 use tokio::io::AsyncReadExt as _;
 
-/// Longest time that any reply may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Sandboxes that one client holds at a time.
 const HELD: usize = 3;
 
@@ -91,7 +89,7 @@ impl Worker {
         self.send(&name, Verb::Create);
         let api: Api<Sandbox> = Api::default_namespaced(self.client.clone());
         let wanted = sandbox(&name, class, volume);
-        let reply = tokio::time::timeout(PATIENCE, api.create(&PostParams::default(), &wanted)).await;
+        let reply = self.signals.answered(api.create(&PostParams::default(), &wanted)).await;
         self.reply(&name, Verb::Create, reply).await;
     }
 
@@ -99,7 +97,7 @@ impl Worker {
         let name = self.slots.lock()[at].name.clone();
         self.send(&name, verb);
         let api: Api<Sandbox> = Api::default_namespaced(self.client.clone());
-        let reply = tokio::time::timeout(PATIENCE, async {
+        let reply = self.signals.answered(async {
             let mode = match verb {
                 Verb::Delete => {
                     let deleted = api.delete(&name, &DeleteParams::default()).await?;
@@ -129,7 +127,7 @@ impl Worker {
         &self,
         name: &str,
         verb: Verb,
-        reply: Result<Result<Sandbox, kube::Error>, tokio::time::error::Elapsed>,
+        reply: io::Result<Result<Sandbox, kube::Error>>,
     ) {
         match reply {
             Ok(Ok(object)) => {
@@ -160,7 +158,7 @@ impl Worker {
              echo end; sleep 0.0{short}; exit {code}"
         );
         self.edit(&name, |slot| slot.notes.push(note.clone()));
-        let ended = tokio::time::timeout(PATIENCE, self.perform(&name, &script)).await;
+        let ended = self.signals.answered(self.perform(&name, &script)).await;
         self.edit(&name, |slot| slot.exec = None);
         let doing = format!("exec in {name}");
         let (out, status) = match ended {
