@@ -212,6 +212,7 @@ mod tests {
             released: None,
             isolation: "shared kernel".to_owned(),
             platform: None,
+            applies_seccomp: true,
             broken: None,
             warnings: vec!["old".to_owned()],
         };

@@ -17,6 +17,10 @@ use system::Output;
 
 pub(crate) mod runner;
 
+/// runsc refuses a namespace in which it sees the root network's settings; the supervisor hides them likewise.
+const GVISOR: &str = "mount -t tmpfs none /proc/sys/net/core && exec \"$0\" \"$@\"";
+const RUNC: &str = "exec \"$0\" \"$@\"";
+
 /// A runner in the namespaces of one sandbox.
 pub(crate) struct Raw {
     child: Child,
@@ -78,7 +82,8 @@ impl Raw {
         let mut command = Command::new("nsenter");
         command.arg(format!("--mount=/proc/{supervisor}/ns/mnt"));
         command.arg(format!("--net=/run/netns/{}", netns.name));
-        command.arg("--").arg(std::env::current_exe()?).arg("raw-runner").arg(&plan_file);
+        command.args(["--", "unshare", "--mount", "sh", "-c"]).arg(if gvisor { GVISOR } else { RUNC });
+        command.arg(std::env::current_exe()?).arg("raw-runner").arg(&plan_file);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("start nsenter")?;
         let input = child.stdin.take().context("stdin")?;
