@@ -105,12 +105,18 @@ impl World {
     /// Makes it; additional addresses are reached through it, too.
     pub fn with(addresses: &[&str]) -> Self {
         let name = format!("ast{}", std::process::id());
-        sh(&format!("ip netns add {name} && ip link add {name}u mtu 1400 type veth peer name up0 netns {name}"));
+        sh(&format!(
+            "ip netns add {name} && ip link add {name}u mtu 1400 type veth peer name up0 netns {name}"
+        ));
         sh(&format!("ip addr add {HOST}/24 dev {name}u && ip link set {name}u up"));
         let inside = format!("ip netns exec {name}");
-        sh(&format!("{inside} ip link set lo up && {inside} ip addr add {OUTSIDE}/24 dev up0 && {inside} ip link set up0 up"));
+        sh(&format!(
+            "{inside} ip link set lo up && {inside} ip addr add {OUTSIDE}/24 dev up0 && {inside} ip link set up0 up"
+        ));
         for address in addresses {
-            sh(&format!("{inside} ip addr add {address}/32 dev lo && ip route add {address}/32 via {OUTSIDE}"));
+            sh(&format!(
+                "{inside} ip addr add {address}/32 dev lo && ip route add {address}/32 via {OUTSIDE}"
+            ));
         }
         let server = Command::new("ip")
             .args(["netns", "exec", &name, "python3", "-c", SERVER])
@@ -122,7 +128,10 @@ impl World {
 
     /// Sources of the datagrams that arrived.
     pub fn sources(&self) -> String {
-        sh(&format!("ip netns exec {} python3 -c \"import socket; print(socket.create_connection(('127.0.0.1', 81)).recv(65536).decode())\"", self.name))
+        sh(&format!(
+            "ip netns exec {} python3 -c \"import socket; print(socket.create_connection(('127.0.0.1', 81)).recv(65536).decode())\"",
+            self.name
+        ))
     }
 }
 

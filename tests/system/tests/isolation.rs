@@ -74,21 +74,32 @@ fn a_sandbox_is_confined_and_sees_nothing_of_the_host() {
     let machine = Machine::up();
     let marked = Marked::new();
     let mut stranger = Command::new("sleep").arg("4242.4242").spawn().expect("a process of the host");
-    let settings = || ["kernel/core_pattern", "kernel/modprobe", "vm/drop_caches"].map(|name| std::fs::read_to_string(format!("/proc/sys/{name}")).ok());
+    let settings = || {
+        ["kernel/core_pattern", "kernel/modprobe", "vm/drop_caches"]
+            .map(|name| std::fs::read_to_string(format!("/proc/sys/{name}")).ok())
+    };
     let before = settings();
     for (driver, name) in four(&machine) {
         let mut exists = marked.paths.clone();
-        exists.extend([machine.data().display().to_string(), "/run/agent-sandbox".into(), "/run/docker.sock".into()]);
+        exists.extend([
+            machine.data().display().to_string(),
+            "/run/agent-sandbox".into(),
+            "/run/docker.sock".into(),
+        ]);
         exists.extend(["/dev/mem", "/dev/kmem", "/dev/kmsg", "/dev/port", "/dev/kvm"].map(str::to_owned));
         exists.push("/var/run/secrets/kubernetes.io/serviceaccount".into());
-        let seen = inside(&machine, &name, &json!({
-            "do": "look", "exists": exists, "makes": ["/usr", "/usr/bin", "/proc", "/sys", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids"],
-            "holds": ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sched_debug", "/proc/acpi", "/proc/scsi",
-                      "/sys/firmware", "/sys/kernel/debug", "/sys/kernel/security"],
-            "writes": ["/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches",
-                       "/proc/sys/kernel/modprobe", "/proc/irq/default_smp_affinity", "/sys/power/state",
-                       "/sys/fs/cgroup/memory/release_agent", "/sys/kernel/uevent_helper"],
-        }));
+        let seen = inside(
+            &machine,
+            &name,
+            &json!({
+                "do": "look", "exists": exists, "makes": ["/usr", "/usr/bin", "/proc", "/sys", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids"],
+                "holds": ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sched_debug", "/proc/acpi", "/proc/scsi",
+                          "/sys/firmware", "/sys/kernel/debug", "/sys/kernel/security"],
+                "writes": ["/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches",
+                           "/proc/sys/kernel/modprobe", "/proc/irq/default_smp_affinity", "/sys/power/state",
+                           "/sys/fs/cgroup/memory/release_agent", "/sys/kernel/uevent_helper"],
+            }),
+        );
         let at = format!("{name}: {seen:#}");
         powers(driver, &seen, &at);
         none(&seen["exists"], &format!("{name} sees of the host"));
@@ -99,9 +110,13 @@ fn a_sandbox_is_confined_and_sees_nothing_of_the_host() {
         none(&seen["makes"], &format!("{name} makes files in"));
         files_and_devices(driver, &seen, &at);
         let processes = seen["processes"].as_object().expect("processes");
-        assert!(!processes.values().any(|line| line.as_str().unwrap_or_default().contains("4242.4242")), "{at}");
+        assert!(
+            !processes.values().any(|line| line.as_str().unwrap_or_default().contains("4242.4242")),
+            "{at}"
+        );
         let strangers = ["kubelet", "containerd", "agent-sandbox up", "supervisor run", "runsc", "systemd"];
-        let line = |word: &str| processes.values().any(|line| line.as_str().unwrap_or_default().contains(word));
+        let line =
+            |word: &str| processes.values().any(|line| line.as_str().unwrap_or_default().contains(word));
         assert!(processes.len() < 12 && !strangers.iter().any(|word| line(word)), "{at}");
         assert_eq!(seen["gain"], "1000", "a setuid program gains nothing: {at}");
         assert!(!at.contains(&marked.mark) || seen["exists"].to_string().contains(&marked.mark), "{at}");
@@ -145,7 +160,8 @@ fn files_and_devices(driver: &str, seen: &Value, at: &str) {
     assert_eq!(strings(&seen["usr_local"]), Vec::<String>::new(), "{at}");
     assert!(!seen["shadow"].as_str().unwrap_or_default().contains('$'), "hashes of the host: {at}");
     let mounts = seen["mounts"].as_array().expect("mounts");
-    let usr = mounts.iter().find(|mount| mount[0] == "/usr").unwrap_or_else(|| panic!("/usr is a mount: {at}"));
+    let usr =
+        mounts.iter().find(|mount| mount[0] == "/usr").unwrap_or_else(|| panic!("/usr is a mount: {at}"));
     let options = strings(&usr[2]);
     assert!(options.iter().any(|option| option == "ro"), "{at}");
     let default = ["null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "pts/ptmx"];
@@ -153,7 +169,9 @@ fn files_and_devices(driver: &str, seen: &Value, at: &str) {
     let emulated: &[&str] = if driver == "gvisor" { &["fuse", "net/tun"] } else { &[] };
     for (path, kind) in seen["devices"].as_object().expect("devices") {
         let name = path.trim_start_matches("/dev/");
-        let known = default.contains(&name) || emulated.contains(&name) || name.trim_start_matches("pts/").bytes().all(|b| b.is_ascii_digit());
+        let known = default.contains(&name)
+            || emulated.contains(&name)
+            || name.trim_start_matches("pts/").bytes().all(|b| b.is_ascii_digit());
         assert!(known && kind.as_str().is_some_and(|kind| kind.starts_with("char")), "{path} {kind}: {at}");
     }
 }
@@ -214,7 +232,8 @@ print(count)
 ";
 
 /// Takes memory until it is killed.
-const GREEDY: &str = "import time\nx = []\nfor _ in range(900):\n    x.append(bytearray(b'x') * (1 << 20))\ntime.sleep(3600)";
+const GREEDY: &str =
+    "import time\nx = []\nfor _ in range(900):\n    x.append(bytearray(b'x') * (1 << 20))\ntime.sleep(3600)";
 
 fn greedy(name: &str, driver: &str, limit: Option<&str>) -> Value {
     let mut container = json!({
@@ -223,7 +242,10 @@ fn greedy(name: &str, driver: &str, limit: Option<&str>) -> Value {
     if let Some(limit) = limit {
         container["resources"] = json!({ "limits": { "memory": limit } });
     }
-    manifest::pod(name, json!({ "runtimeClassName": driver, "restartPolicy": "Never", "containers": [container] }))
+    manifest::pod(
+        name,
+        json!({ "runtimeClassName": driver, "restartPolicy": "Never", "containers": [container] }),
+    )
 }
 
 #[test]
@@ -281,11 +303,17 @@ fn nothing_of_the_host_is_reached_over_the_network_and_the_outside_is() {
     }
     sh("python3 -c \"import socket; socket.create_connection(('169.254.169.254', 80), 5)\"");
     for (driver, name) in &sandboxes {
-        let mut targets: Vec<Value> = addresses.iter().flat_map(|a| [json!([a, port]), json!([a, api])]).collect();
+        let mut targets: Vec<Value> =
+            addresses.iter().flat_map(|a| [json!([a, port]), json!([a, api])]).collect();
         targets.extend(["169.254.169.254", "168.63.129.16", "100.100.100.200"].map(|a| json!([a, 80])));
         // Inside, 127.0.0.1 is the sandbox itself: nothing listens there.
         let found = inside(&machine, name, &json!({ "do": "connect", "connect": targets }));
-        let open: Vec<_> = found.as_object().expect("answers").iter().filter(|(_, said)| said.as_str().is_some_and(|s| s.starts_with("open"))).collect();
+        let open: Vec<_> = found
+            .as_object()
+            .expect("answers")
+            .iter()
+            .filter(|(_, said)| said.as_str().is_some_and(|s| s.starts_with("open")))
+            .collect();
         assert!(open.is_empty(), "{name} reaches {open:?}");
         let found = inside(&machine, name, &json!({ "do": "connect", "connect": [[OUTSIDE, 80]] }));
         let expected = format!("open {HOST}");
@@ -294,10 +322,15 @@ fn nothing_of_the_host_is_reached_over_the_network_and_the_outside_is() {
         let asked = json!({ "do": "ask", "name": "plain-runc", "servers": [own, foreign] });
         assert_eq!(inside(&machine, name, &asked), json!({ own: true, foreign: false }), "{name}: DNS");
         let lookup = "import socket; print(socket.gethostbyname('plain-gvisor'))";
-        let address = machine.get("pod", "plain-gvisor")["status"]["podIP"].as_str().expect("address").to_owned();
-        assert_eq!(machine.kubectl(&["exec", name, "-q", "--", "python3", "-c", lookup]).ok().trim(), address);
+        let address =
+            machine.get("pod", "plain-gvisor")["status"]["podIP"].as_str().expect("address").to_owned();
+        assert_eq!(
+            machine.kubectl(&["exec", name, "-q", "--", "python3", "-c", lookup]).ok().trim(),
+            address
+        );
         let found = inside(&machine, name, &json!({ "do": "connect", "connect": [[theirs, 80]] }));
-        println!("{name} to another installation's sandbox: {found}");
+        let said = found.to_string();
+        assert!(said.contains("TimeoutError"), "{name} reaches another installation's sandbox: {said}");
     }
     drop(world);
     {
@@ -306,7 +339,8 @@ fn nothing_of_the_host_is_reached_over_the_network_and_the_outside_is() {
         listen_at("169.254.169.254", 80);
         sh("python3 -c \"import socket; socket.create_connection(('169.254.169.254', 80), 5)\"");
         for (_, name) in &sandboxes {
-            let found = inside(&machine, name, &json!({ "do": "connect", "connect": [["169.254.169.254", 80]] }));
+            let found =
+                inside(&machine, name, &json!({ "do": "connect", "connect": [["169.254.169.254", 80]] }));
             assert!(found.to_string().contains("closed"), "{name}: {found}");
         }
     }
@@ -326,7 +360,8 @@ fn gateway(machine: &Machine) -> String {
     let text = std::fs::read_to_string(machine.data().join("network.json")).expect("network.json");
     let record: Value = serde_json::from_str(&text).expect("JSON");
     let subnet = record["subnet"].as_str().expect("subnet").to_owned();
-    let base = subnet.split('/').next().and_then(|base| base.rsplit_once('.')).expect("an address").0.to_owned();
+    let base =
+        subnet.split('/').next().and_then(|base| base.rsplit_once('.')).expect("an address").0.to_owned();
     format!("{base}.1")
 }
 

@@ -51,12 +51,18 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn report(storm: &Storm<'_>) {
-    println!("how often the kill hit each phase (last seen by a watching client, and in the agent's records):");
+    println!(
+        "how often the kill hit each phase (last seen by a watching client, and in the agent's records):"
+    );
     for (phase, hits) in storm.hits() {
         println!("{hits:5}  {phase}");
     }
     let hit = storm.hits().iter().filter(|(_, hits)| *hits > 0).count();
-    println!("{hit} of {} phases; {} running containers found again, each the same process", PHASES.len(), storm.kept());
+    println!(
+        "{hit} of {} phases; {} running containers found again, each the same process",
+        PHASES.len(),
+        storm.kept()
+    );
     let mut times = storm.restarts().to_vec();
     times.sort();
     let at = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or(Duration::ZERO);

@@ -75,8 +75,15 @@ impl Clerk {
             Err(slow) => return self.signals.lost(&format!("create {name}"), &slow).await,
         };
         match created {
-            Ok(_) => self.jobs.lock().iter_mut().filter(|job| job.name == name).for_each(|job| job.acknowledged = true),
-            Err(kube::Error::Api(status)) => self.signals.complain(format!("create {name} refused: {status:?}")),
+            Ok(_) => self
+                .jobs
+                .lock()
+                .iter_mut()
+                .filter(|job| job.name == name)
+                .for_each(|job| job.acknowledged = true),
+            Err(kube::Error::Api(status)) => {
+                self.signals.complain(format!("create {name} refused: {status:?}"))
+            }
             Err(error) => self.signals.lost(&format!("create {name}"), &error).await,
         }
     }
@@ -95,7 +102,11 @@ impl Clerk {
                     Err(Some(wrong)) => return self.signals.complain(wrong),
                     Err(None) => return,
                 }
-                self.jobs.lock().iter_mut().filter(|one| one.name == job.name).for_each(|one| one.checked = true);
+                self.jobs
+                    .lock()
+                    .iter_mut()
+                    .filter(|one| one.name == job.name)
+                    .for_each(|one| one.checked = true);
             }
             if job.checked && self.delete(&job.name).await {
                 self.jobs.lock().retain(|one| one.name != job.name);
@@ -104,15 +115,30 @@ impl Clerk {
     }
 
     /// `Err(None)` where the server did not answer.
-    async fn judge(&self, job: &Job, pod: &Pod, end: &ContainerStateTerminated) -> Result<(), Option<String>> {
+    async fn judge(
+        &self,
+        job: &Job,
+        pod: &Pod,
+        end: &ContainerStateTerminated,
+    ) -> Result<(), Option<String>> {
         let phase = pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
         let right = if job.code == 0 { ("Succeeded", "Completed") } else { ("Failed", "Error") };
         let restarts = only_container(pod).map_or(0, |status| status.restart_count);
-        if (end.exit_code, phase.as_str(), end.reason.as_deref(), restarts) != (job.code, right.0, Some(right.1), 0) {
-            return Err(Some(format!("{} must end with {} and {right:?}: {phase} {end:?}", job.name, job.code)));
+        if (end.exit_code, phase.as_str(), end.reason.as_deref(), restarts)
+            != (job.code, right.0, Some(right.1), 0)
+        {
+            return Err(Some(format!(
+                "{} must end with {} and {right:?}: {phase} {end:?}",
+                job.name, job.code
+            )));
         }
         let (api, params) = (self.api(), LogParams::default());
-        let log = match self.signals.answered(api.logs(&job.name, &params)).await.unwrap_or_else(|slow| Err(kube::Error::Service(slow.into()))) {
+        let log = match self
+            .signals
+            .answered(api.logs(&job.name, &params))
+            .await
+            .unwrap_or_else(|slow| Err(kube::Error::Service(slow.into())))
+        {
             Ok(log) => log,
             Err(kube::Error::Api(status)) => return Err(Some(format!("log of {}: {status:?}", job.name))),
             Err(error) => {
@@ -124,7 +150,8 @@ impl Clerk {
             // A stream that the kill cut short is no lost line.
             tokio::time::sleep(Duration::from_millis(500)).await;
             let cut = self.signals.killed() && job.log().starts_with(&log);
-            return Err((!cut).then(|| format!("{}: {} lines were printed and the log is {log:?}", job.name, job.lines)));
+            return Err((!cut)
+                .then(|| format!("{}: {} lines were printed and the log is {log:?}", job.name, job.lines)));
         }
         Ok(())
     }

@@ -193,7 +193,8 @@ impl Slot {
                 let status = sandbox.status.as_ref();
                 let condition = status.and_then(|status| status.condition(kind));
                 generation >= self.generation
-                    && condition.is_some_and(|c| c.status == "True" && c.observed_generation == Some(generation))
+                    && condition
+                        .is_some_and(|c| c.status == "True" && c.observed_generation == Some(generation))
             })
         };
         let pod = seen.pods.contains_key(&self.name);

@@ -64,15 +64,22 @@ fn uids(names: Vec<String>) -> Vec<String> {
 fn interfaces(id: &str) -> Vec<String> {
     let listed = Output::of(Command::new("ip").args(["-j", "link"])).ok();
     let links: Vec<Value> = serde_json::from_str(&listed).expect("ip prints JSON");
-    let ours =
-        links.iter().filter(|link| link["ifname"].as_str().unwrap_or_default().starts_with(&format!("as{id}-")));
-    let owner = |link: &Value| link["ifalias"].as_str().unwrap_or("without owner").split(' ').next().map(str::to_owned);
+    let ours = links
+        .iter()
+        .filter(|link| link["ifname"].as_str().unwrap_or_default().starts_with(&format!("as{id}-")));
+    let owner = |link: &Value| {
+        link["ifalias"].as_str().unwrap_or("without owner").split(' ').next().map(str::to_owned)
+    };
     ours.filter_map(owner).collect()
 }
 
 /// The Pods' uids of processes that name this installation, but for the agent.
 fn processes(data: &Path, id: &str) -> Vec<String> {
-    let marks = [format!("{}/pods/", data.display()), format!("/run/agent-sandbox/{id}/"), format!("agent-sandbox-{id}/")];
+    let marks = [
+        format!("{}/pods/", data.display()),
+        format!("/run/agent-sandbox/{id}/"),
+        format!("agent-sandbox-{id}/"),
+    ];
     let pids = names(Path::new("/proc")).into_iter().filter(|name| name.bytes().all(|b| b.is_ascii_digit()));
     let ours = pids.filter(|pid| {
         let said = of_process(pid);

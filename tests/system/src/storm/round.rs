@@ -114,7 +114,14 @@ impl<'a> Storm<'a> {
         rare.filter(|_| self.dice.chance(60))
     }
 
-    async fn load(&self, number: u64, wait: Duration, aim: Option<Phase>, pid: i32, signals: &Signals) -> Seen {
+    async fn load(
+        &self,
+        number: u64,
+        wait: Duration,
+        aim: Option<Phase>,
+        pid: i32,
+        signals: &Signals,
+    ) -> Seen {
         let client = client(&self.machine.kubeconfig()).await;
         let mut view = View::open(&client).await;
         let mut clients = JoinSet::new();
@@ -187,7 +194,8 @@ impl<'a> Storm<'a> {
                 wrong.extend(self.disk.changed(slot, pods.get(&slot.name)));
                 self.kept += u32::from(slot.kept.is_some());
             }
-            let over = slots.extract_if(.., |slot| slot.certain() == Some(Wanted::Absent) && slot.change.is_none());
+            let over =
+                slots.extract_if(.., |slot| slot.certain() == Some(Wanted::Absent) && slot.change.is_none());
             self.deleted.extend(over.map(|slot| slot.name));
         }
         for (name, sandbox) in &sandboxes {
@@ -241,8 +249,18 @@ impl<'a> Storm<'a> {
     }
 
     fn late(&self, seen: &Seen) -> Vec<String> {
-        let mut late: Vec<String> =
-            self.jobs.lock().iter().map(|job| format!("{} did not end: {:?}", job.name, seen.pods.get(&job.name).and_then(|pod| pod.status.clone()))).collect();
+        let mut late: Vec<String> = self
+            .jobs
+            .lock()
+            .iter()
+            .map(|job| {
+                format!(
+                    "{} did not end: {:?}",
+                    job.name,
+                    seen.pods.get(&job.name).and_then(|pod| pod.status.clone())
+                )
+            })
+            .collect();
         for slots in &self.slots {
             let mut slots = slots.lock();
             let waiting = slots.iter_mut().filter_map(|slot| {
@@ -262,7 +280,8 @@ impl<'a> Storm<'a> {
         let volumes: Vec<PersistentVolume> =
             Api::all(client.clone()).list(&ListParams::default()).await.expect("list").items;
         let pods: BTreeSet<String> = pods.values().filter_map(kube::ResourceExt::uid).collect();
-        let owners = pods.iter().cloned().chain(sandboxes.values().filter_map(kube::ResourceExt::uid)).collect();
+        let owners =
+            pods.iter().cloned().chain(sandboxes.values().filter_map(kube::ResourceExt::uid)).collect();
         let volumes = volumes.iter().map(kube::ResourceExt::name_any).collect();
         let mut left = unowned(&self.machine.data(), &self.id, &Objects { pods, owners, volumes });
         let now = rules(&self.id);

@@ -123,12 +123,7 @@ impl Worker {
         self.edit(name, |slot| slot.send(verb));
     }
 
-    async fn reply(
-        &self,
-        name: &str,
-        verb: Verb,
-        reply: io::Result<Result<Sandbox, kube::Error>>,
-    ) {
+    async fn reply(&self, name: &str, verb: Verb, reply: io::Result<Result<Sandbox, kube::Error>>) {
         match reply {
             Ok(Ok(object)) => {
                 let generation = object.metadata.generation.unwrap_or_default();
@@ -178,7 +173,11 @@ impl Worker {
         self.edit(&name, |slot| slot.notes = vec![note]);
     }
 
-    async fn perform(&self, name: &str, script: &str) -> Result<(String, Option<Status>), Box<dyn std::error::Error + Send + Sync>> {
+    async fn perform(
+        &self,
+        name: &str,
+        script: &str,
+    ) -> Result<(String, Option<Status>), Box<dyn std::error::Error + Send + Sync>> {
         let pods: Api<Pod> = Api::default_namespaced(self.client.clone());
         let params = AttachParams::default().stderr(false);
         let mut attached: AttachedProcess = pods.exec(name, ["sh", "-c", script], &params).await?;
