@@ -100,14 +100,21 @@ impl ShapeArgs {
         self.env.iter().map(|text| variable(text)).collect()
     }
 
+    /// A limit is a cap, not a reservation: without small requests Kubernetes would reserve the whole limit, and two
+    /// sandboxes with `--cpu 1` would fill a machine of two processors.
     fn resources(&self) -> Option<ResourceRequirements> {
-        let named = [("cpu", &self.cpu), ("memory", &self.memory)];
-        let limits: BTreeMap<String, Quantity> = named
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), Quantity(value.clone()?))))
-            .collect();
-        (!limits.is_empty())
-            .then(|| ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() })
+        let named = [("cpu", &self.cpu, "10m"), ("memory", &self.memory, "16Mi")];
+        let given =
+            || named.iter().filter_map(|(name, limit, request)| Some((*name, limit.as_ref()?, *request)));
+        let limits: BTreeMap<_, _> =
+            given().map(|(name, limit, _)| (name.to_owned(), Quantity(limit.clone()))).collect();
+        let requests =
+            given().map(|(name, _, request)| (name.to_owned(), Quantity(request.to_owned()))).collect();
+        (!limits.is_empty()).then(|| ResourceRequirements {
+            limits: Some(limits),
+            requests: Some(requests),
+            ..ResourceRequirements::default()
+        })
     }
 }
 
@@ -214,6 +221,8 @@ mod tests {
         };
         assert_eq!((size(0).as_str(), size(1).as_str()), ("2Gi", "1Gi"));
         assert_eq!(pod.automount_service_account_token, Some(false));
+        let resources = pod.containers[0].resources.as_ref().expect("resources");
+        assert_eq!(resources.requests.as_ref().expect("requests")["memory"].0, "16Mi");
     }
 
     #[test]

@@ -144,7 +144,7 @@ pub(crate) fn sandbox(name: &str, class: &str) -> Result<Sandbox> {
                 "automountServiceAccountToken": false,
                 "containers": [{
                     "name": "work", "image": "agent-sandbox/host", "command": ["sleep", "infinity"],
-                    "resources": {"limits": {"memory": "256Mi", "cpu": "1"}},
+                    "resources": {"limits": {"memory": "256Mi", "cpu": "1"}, "requests": {"memory": "8Mi", "cpu": "1m"}},
                 }],
             }
         }}
