@@ -14,8 +14,8 @@ pub mod inside;
 mod machine;
 pub mod manifest;
 mod output;
-mod residue;
 pub mod outside;
+mod residue;
 pub mod storm;
 
 pub use disk::Disk;
