@@ -74,6 +74,9 @@ impl Actor {
         if let Some(address) = self.shared.network.addresses().get(&self.uid).copied() {
             self.facts.network = Stage::Ready(Network { ips: vec![address.to_string()] });
             self.entry.set_address(Some(address));
+        } else if let Err(error) = self.shared.network.detach(&self.uid).await {
+            // A crash between making or removing an interface and its namespace leaves the one without the other.
+            tracing::warn!(pod = %self.spec.title, %error, "half a network is not removed");
         }
         let ran: Vec<String> =
             self.facts.containers.iter().filter(|(_, c)| c.active()).map(|(n, _)| n.clone()).collect();
