@@ -178,7 +178,7 @@ fn files_and_devices(driver: &str, seen: &Value, at: &str) {
 
 /// Under runc root is a user of the host that owns nothing, and another one in each sandbox.
 fn identities(machine: &Machine) {
-    let disk = Disk::new(machine.data());
+    let disk = Disk::new(machine.data(), machine.residue().id());
     let mut bases = BTreeMap::new();
     for name in ["made-runc", "plain-runc"] {
         let uid = machine.get("pod", name)["metadata"]["uid"].as_str().expect("uid").to_owned();

@@ -74,14 +74,15 @@ pub const PHASES: &[Phase] = &[
 #[derive(Clone, Debug)]
 pub struct Disk {
     data: PathBuf,
+    namespaces: PathBuf,
 }
 
 // === impl Disk ===
 
 impl Disk {
-    /// Of an installation's data directory.
-    pub fn new(data: PathBuf) -> Self {
-        Self { data }
+    /// Of an installation: its data directory and its id.
+    pub fn new(data: PathBuf, id: &str) -> Self {
+        Self { data, namespaces: Path::new("/run/agent-sandbox").join(id).join("netns") }
     }
 
     /// Whether a Sandbox's writable layer is there.
@@ -95,12 +96,15 @@ impl Disk {
         runs.flatten().find_map(|run| read(&run.path().join("state.json"))?["pid"].as_i64())
     }
 
-    /// What the agent's record says of a Pod's one container.
+    /// What the agent's record says of a Pod's one container; idle from the moment that the Pod has anything here.
     fn state(&self, pod: &str) -> Option<String> {
-        let record = read(&self.data.join("pods").join(pod).join("pod.json"))?;
-        let containers = record["containers"].as_object()?;
-        let state = containers.values().next().and_then(|one| one["state"]["is"].as_str());
-        Some(state.unwrap_or("idle").to_owned())
+        let dir = self.data.join("pods").join(pod);
+        let record = read(&dir.join("pod.json"));
+        let containers = record.as_ref().and_then(|record| record["containers"].as_object());
+        let state =
+            containers.and_then(|all| all.values().next()).and_then(|one| one["state"]["is"].as_str());
+        let begun = || dir.exists() || self.namespaces.join(pod).exists();
+        state.map(str::to_owned).or_else(|| begun().then(|| "idle".to_owned()))
     }
 }
 

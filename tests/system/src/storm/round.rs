@@ -53,6 +53,7 @@ impl<'a> Storm<'a> {
     /// The installation's table of rules cannot be read.
     pub fn new(machine: &'a Machine, seed: u64) -> Self {
         let id = machine.residue().id().to_owned();
+        let disk = Disk::new(machine.data(), &id);
         Self {
             runtime: tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
@@ -63,7 +64,7 @@ impl<'a> Storm<'a> {
             dice: Dice::new(seed, 0),
             rules: rules(&id),
             id,
-            disk: Disk::new(machine.data()),
+            disk,
             machine,
             slots: (0..CLIENTS).map(|_| Arc::default()).collect(),
             jobs: Arc::default(),
@@ -95,9 +96,12 @@ impl<'a> Storm<'a> {
     /// Everything that must not have happened.
     pub fn round(&mut self, number: u64) -> Result<(), Vec<String>> {
         let signals = Signals::default();
-        let (wait, aim) = (self.dice.pause(150, 1800), self.aim());
+        let (wait, aim) = (self.dice.pause(100, 1200), self.aim());
         let pid = self.machine.pid();
-        let seen = self.runtime.block_on(self.load(number, wait, aim, pid, &signals));
+        let (seen, phases) = self.runtime.block_on(self.load(number, wait, aim, pid, &signals));
+        for phase in phases {
+            *self.hits.entry(phase).or_default() += 1;
+        }
         self.note(&seen);
         let started = Instant::now();
         self.machine.start().ok();
@@ -121,7 +125,7 @@ impl<'a> Storm<'a> {
         aim: Option<Phase>,
         pid: i32,
         signals: &Signals,
-    ) -> Seen {
+    ) -> (Seen, Vec<Phase>) {
         let client = client(&self.machine.kubeconfig()).await;
         let mut view = View::open(&client).await;
         let mut clients = JoinSet::new();
@@ -145,16 +149,25 @@ impl<'a> Storm<'a> {
             self.await_phase(phase, &view, signals).await;
         }
         signals.announce_kill();
-        kill(pid);
+        let phases = self.strike(pid, &view.seen());
         let seen = view.freeze().await;
         while clients.join_next().await.is_some() {}
-        seen
+        (seen, phases)
+    }
+
+    /// Kills the agent, and says in which phases that was. No client notes anything down in between.
+    fn strike(&self, pid: i32, seen: &Mutex<Seen>) -> Vec<Phase> {
+        let slots: Vec<_> = self.slots.iter().map(|slots| slots.lock()).collect();
+        let seen = seen.lock();
+        kill(pid);
+        let all = slots.iter().flat_map(|slots| slots.iter());
+        all.flat_map(|slot| slot.phases(&seen, &self.disk)).collect()
     }
 
     /// Returns as soon as anything is in the phase, or after a while.
     async fn await_phase(&self, phase: Phase, view: &View, signals: &Signals) {
         let (seen, started) = (view.seen(), Instant::now());
-        while started.elapsed() < Duration::from_secs(4) && signals.complaints().is_empty() {
+        while started.elapsed() < Duration::from_secs(2) && signals.complaints().is_empty() {
             let hit = self.slots.iter().any(|slots| {
                 let slots = slots.lock();
                 let seen = seen.lock();
@@ -167,13 +180,10 @@ impl<'a> Storm<'a> {
         }
     }
 
-    /// With the agent dead: which phases were hit, and which processes must be found again.
+    /// With the agent dead: which processes must be found again.
     fn note(&mut self, seen: &Seen) {
         for slots in &self.slots {
             for slot in slots.lock().iter_mut() {
-                for phase in slot.phases(seen, &self.disk) {
-                    *self.hits.entry(phase).or_default() += 1;
-                }
                 slot.arrived(seen, &self.disk);
                 if slot.kept.is_none() {
                     slot.kept = slot.identify(seen, &self.disk);
