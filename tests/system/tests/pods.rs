@@ -249,16 +249,20 @@ fn logs_follow_tail_and_keep_time() {
     delete(&machine, "talks");
 }
 
+/// Until the terminal has a size, at most five seconds.
+const WAIT_FOR_SIZE: &str =
+    r#"i=0; while [ "$(stty size)" = "0 0" ] && [ $i -lt 100 ]; do i=$((i+1)); sleep 0.05; done"#;
+
 #[test]
 fn exec_has_a_terminal_standard_input_and_exit_codes() {
     let machine = Machine::shared();
     for runtime in RUNTIMES {
         let name = format!("exec-{runtime}");
         machine.ready_pod(&pod(&name, json!({"runtimeClassName": runtime, "containers": [idle("work")]})));
-        // script(1) gives kubectl a terminal of its own.
+        // script(1) gives kubectl a terminal of its own. kubectl tells the size after the command has begun, here as in Kubernetes.
         let kubectl = machine.kubectl_command();
         let line = format!(
-            "{} --context agent-sandbox exec -it {name} -- sh -c 'test -t 0 && test -t 1 && stty size; exit 4'",
+            "{} --context agent-sandbox exec -it {name} -- sh -c '{WAIT_FOR_SIZE}; test -t 0 && test -t 1 && stty size; exit 4'",
             kubectl.get_program().to_string_lossy()
         );
         let mut script = machine.tool("script");
