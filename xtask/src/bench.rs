@@ -1,7 +1,7 @@
 //! `cargo xtask bench WHAT`: builds what is measured with optimisation, then measures it.
 
+use crate::child::command;
 use anyhow::{Context as _, Result, ensure};
-use std::process::Command;
 
 /// What `cargo xtask bench` takes.
 #[derive(clap::Subcommand)]
@@ -26,8 +26,7 @@ pub(crate) fn run(what: &What) -> Result<()> {
 
 fn standalone(rest: &[String]) -> Result<()> {
     let root = crate::metadata::Metadata::load()?.workspace_root;
-    let built =
-        Command::new(root.join("scripts/build")).arg("release").status().context("start scripts/build")?;
+    let built = command(root.join("scripts/build")).arg("release").status().context("start scripts/build")?;
     ensure!(built.success(), "scripts/build failed");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
     let binary = target.join("release/agent-sandbox").display().to_string();
@@ -37,9 +36,8 @@ fn standalone(rest: &[String]) -> Result<()> {
 }
 
 fn cargo(args: &[&str], environment: &[(&str, &str)]) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status =
-        Command::new(cargo).args(args).envs(environment.iter().copied()).status().context("start cargo")?;
+        crate::child::cargo().args(args).envs(environment.iter().copied()).status().context("start cargo")?;
     ensure!(status.success(), "cargo {} failed", args.join(" "));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The gate: every check that needs no root and no network, in the order of its cost.
 
 use anyhow::{Context, Result, ensure};
-use std::{process::Command, time::Instant};
+use std::time::Instant;
 
 /// Runs all checks; the first failure ends the run and names the command that repeats it.
 pub(crate) fn run() -> Result<()> {
@@ -20,9 +20,8 @@ pub(crate) fn run() -> Result<()> {
 
 fn step(name: &str, args: &[&str]) -> Result<()> {
     timed(name, || {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status =
-            Command::new(cargo).args(args).status().with_context(|| format!("start cargo {}", args[0]))?;
+            crate::child::cargo().args(args).status().with_context(|| format!("start cargo {}", args[0]))?;
         ensure!(status.success(), "{name} failed; repeat it with: cargo {}", args.join(" "));
         Ok(())
     })

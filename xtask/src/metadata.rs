@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
-use std::{path::PathBuf, process::Command};
+use std::path::PathBuf;
 
 /// The part of `cargo metadata --no-deps` that the checks read.
 #[derive(Deserialize)]
@@ -33,8 +33,7 @@ pub(crate) struct Dependency {
 impl Metadata {
     /// Asks cargo, offline: only the workspace's own manifests are read.
     pub(crate) fn load() -> Result<Self> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let output = Command::new(cargo)
+        let output = crate::child::cargo()
             .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
             .output()
             .context("run cargo metadata")?;
