@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 pub(crate) enum What {
     /// A standalone installation beside the runtimes it uses; needs root.
     Standalone {
-        /// Passed on: --rounds N, --sandboxes N.
+        /// Passed on: --rounds N, --sandboxes N, --only start,exec,mode,burst,scale.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },

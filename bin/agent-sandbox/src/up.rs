@@ -56,8 +56,12 @@ pub(crate) struct UpArgs {
     pub(crate) fix_forward: bool,
 }
 
-/// Milliseconds after which mimalloc returns freed pages to the system.
-const PURGE: &str = "MIMALLOC_PURGE_DELAY";
+/// Settings of mimalloc: milliseconds after which it returns freed pages to the system.
+const PURGE: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
+
+/// It is built to ask for no huge pages, of which an idle agent would hold twice as much. Without this it would also forbid them to
+/// the whole process, which sandboxes inherit.
+const HUGE_PAGES: (&str, &str) = ("MIMALLOC_ALLOW_THP", "1");
 
 /// What ends the process.
 enum Stop {
@@ -84,12 +88,12 @@ pub(crate) fn perform(args: UpArgs) -> Result<u8> {
 /// The allocator reads its settings before `main`: this process becomes itself again with the one that gives freed memory
 /// back at once. Starting up parses megabytes of schemas; keeping their pages would treble what an idle agent holds.
 fn thrifty() -> Result<()> {
-    if std::env::var_os(PURGE).is_some() {
+    if std::env::var_os(PURGE.0).is_some() {
         return Ok(());
     }
     let program =
         std::env::current_exe().map_err(|error| Failure::new(format!("find this program: {error}")))?;
-    let error = Command::new(program).args(std::env::args_os().skip(1)).env(PURGE, "0").exec();
+    let error = Command::new(program).args(std::env::args_os().skip(1)).envs([PURGE, HUGE_PAGES]).exec();
     Err(Failure::new(format!("start again with a thrifty allocator: {error}")))
 }
 

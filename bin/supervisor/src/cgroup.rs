@@ -33,9 +33,14 @@ pub(crate) fn oom_killed(path: &str) -> bool {
     })
 }
 
+/// Longest sleep between two tries to remove a cgroup.
+const PAUSE: Duration = Duration::from_millis(25);
+
 /// Kills every process in the cgroup and removes it; gives up after about a second (the sweep finds the rest).
 pub(crate) fn remove(path: &str) {
-    for round in 0..40 {
+    // What was killed is mostly gone within a millisecond.
+    let mut pause = Duration::from_micros(500);
+    for round in 0..45 {
         let left = directories(path);
         if left.is_empty() {
             return;
@@ -44,7 +49,8 @@ pub(crate) fn remove(path: &str) {
             remove_below(dir);
         }
         if round > 0 {
-            std::thread::sleep(Duration::from_millis(25));
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSE);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
-    mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags},
+    mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags},
 };
 use std::{
     ffi::CStr,
@@ -31,13 +31,12 @@ const NET_CORE: &str = "/proc/sys/net/core";
 /// # Errors
 /// What could not be mounted, in words.
 pub(crate) fn prepare(config: &Config) -> Result<(), String> {
+    let no_map = |error| format!("cannot map user ids: {error}");
+    // Made by a child while this process goes on.
+    let ids = config.ids.map(|ids| Ok((sys::user_namespace()?, ids))).transpose().map_err(no_map)?;
     private(&config.mount_dir).map_err(|error| format!("cannot make a private mount namespace: {error}"))?;
     network(config)?;
-    let idmap = config
-        .ids
-        .map(sys::user_namespace)
-        .transpose()
-        .map_err(|error| format!("cannot map user ids: {error}"))?;
+    let idmap = ids.map(|(namespace, ids)| namespace.finish(ids)).transpose().map_err(no_map)?;
     root(config, idmap.as_ref())?;
     for mount in &config.mounts {
         volume(config, mount, idmap.as_ref()).map_err(|error| {
@@ -82,7 +81,18 @@ fn network(config: &Config) -> Result<(), String> {
             Driver::Runsc => mount_new("tmpfs", Path::new(NET_CORE), MountFlags::empty(), c"size=4k"),
         }
     };
-    enter().map_err(|error| format!("cannot use the network namespace {}: {error}", path.display()))
+    enter().map_err(|error| format!("cannot use the network namespace {}: {error}", path.display()))?;
+    forget_pins(path);
+    Ok(())
+}
+
+/// The pins of all pods' network namespaces are one mount with mounts below: without it the container's namespaces hold none of
+/// them, and pods that come later cost this one nothing.
+fn forget_pins(pin: &Path) {
+    if let Some(pins) = pin.parent() {
+        // Fails where the directory is no mount (of an older version): then they stay, as they did.
+        let _ = rustix::mount::unmount(pins, UnmountFlags::DETACH);
+    }
 }
 
 /// The root: an overlay of the layers, or an empty directory in memory.

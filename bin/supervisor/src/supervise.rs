@@ -6,7 +6,7 @@ mod events;
 
 use crate::{
     clock,
-    config::{Config, Driver},
+    config::Config,
     control::Client,
     driver,
     failure::Failure,
@@ -87,6 +87,9 @@ struct Supervisor {
 /// `run --instance <id> --id <id> <dir>`: the first four words are for people and the sweep.
 pub(crate) fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let Some(dir) = args.last().map(PathBuf::from) else { return ExitCode::from(2) };
+    // A session of its own keeps signals to the agent's terminal or session away from the container. It fails only where a
+    // shell has made this process the leader of a group already.
+    let _ = rustix::process::setsid();
     if let Err(error) = std::env::set_current_dir(&dir) {
         eprintln!("{}: {error}", dir.display());
         return ExitCode::from(2);
@@ -283,8 +286,7 @@ impl Supervisor {
         if !matches!(self.phase, Phase::Running) {
             return;
         }
-        let direct = self.config.driver == Driver::Runc || (number == libc::SIGKILL && !self.config.member);
-        if direct {
+        if driver::takes_signal(&self.config, number) {
             // Ours and not reaped yet, so the number is still its own.
             sys::kill(self.pid, number);
         } else {

@@ -112,8 +112,16 @@ pub(crate) fn enter_network(namespace: &impl std::os::fd::AsRawFd) -> io::Result
     check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) }).map(drop)
 }
 
-/// A user namespace whose map shifts on-disk ids into `ids`, as a descriptor for idmapped mounts.
-pub(crate) fn user_namespace(ids: Ids) -> io::Result<OwnedFd> {
+/// A child that makes a user namespace while its parent does something else.
+pub(crate) struct UserNamespace {
+    child: i32,
+    ready: OwnedFd,
+    /// The child ends when this is closed.
+    done: OwnedFd,
+}
+
+/// Begins to make a user namespace; [`UserNamespace::finish`] has it.
+pub(crate) fn user_namespace() -> io::Result<UserNamespace> {
     let (ready_read, ready_write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let (done_read, done_write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     // SAFETY: one thread, so the child may run anything; it ends by _exit and never returns.
@@ -128,15 +136,24 @@ pub(crate) fn user_namespace(ids: Ids) -> io::Result<OwnedFd> {
         unsafe { libc::_exit(0) };
     }
     drop((ready_write, done_read));
-    let mut made = [0_u8; 1];
-    let result = match rustix::io::read(&ready_read, &mut made) {
-        Ok(1) if made[0] == 1 => map_ids(child, ids),
-        _ => Err(io::Error::other("the kernel does not allow a user namespace")),
-    };
-    drop(done_write);
-    // SAFETY: waits for the child made above; a null status pointer is allowed.
-    unsafe { libc::waitpid(child, ptr::null_mut(), 0) };
-    result
+    Ok(UserNamespace { child, ready: ready_read, done: done_write })
+}
+
+// === impl UserNamespace ===
+
+impl UserNamespace {
+    /// The namespace as a descriptor for idmapped mounts: its map shifts on-disk ids into `ids`.
+    pub(crate) fn finish(self, ids: Ids) -> io::Result<OwnedFd> {
+        let mut made = [0_u8; 1];
+        let result = match rustix::io::read(&self.ready, &mut made) {
+            Ok(1) if made[0] == 1 => map_ids(self.child, ids),
+            _ => Err(io::Error::other("the kernel does not allow a user namespace")),
+        };
+        drop(self.done);
+        // SAFETY: waits for the child made above; a null status pointer is allowed.
+        unsafe { libc::waitpid(self.child, ptr::null_mut(), 0) };
+        result
+    }
 }
 
 fn map_ids(child: i32, ids: Ids) -> io::Result<OwnedFd> {

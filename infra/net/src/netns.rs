@@ -3,13 +3,47 @@
 //! **Invariant:** only a thread made for it ever enters another namespace, and it ends afterwards; no thread of the
 //! runtime does.
 use crate::error::{Context as _, Error};
-use rustix::mount::UnmountFlags;
+use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::thread;
+
+/// Makes the directory of the pins, as a file system of its own.
+///
+/// A supervisor works in a mount namespace that is a copy of the host's; it drops all pins by dropping this one mount. Otherwise
+/// every sandbox would hold a mount for every other one.
+pub(crate) fn prepare_directory(dir: &Path) -> Result<(), Error> {
+    let file = |source| Error::File { path: dir.to_owned(), source };
+    std::fs::create_dir_all(dir).map_err(file)?;
+    // Pins that stand in a plain directory (of an older version) stay reachable; the next boot finds it empty.
+    let empty = std::fs::read_dir(dir).map_err(file)?.next().is_none();
+    if !empty || is_mount(dir).map_err(file)? {
+        return Ok(());
+    }
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    rustix::mount::mount("tmpfs", dir, "tmpfs", flags, c"mode=0711,size=4m").map_err(|e| file(e.into()))
+}
+
+/// Removes what [`prepare_directory`] made. Not an error if nothing is there.
+pub(crate) fn remove_directory(dir: &Path) -> Result<(), Error> {
+    let file = |source| Error::File { path: dir.to_owned(), source };
+    if dir.exists() && is_mount(dir).map_err(file)? {
+        rustix::mount::unmount(dir, UnmountFlags::DETACH).map_err(|e| file(e.into()))?;
+    }
+    match std::fs::remove_dir(dir) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(file(e)),
+        _ => Ok(()),
+    }
+}
+
+fn is_mount(dir: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let parent = dir.parent().unwrap_or(dir);
+    Ok(dir.metadata()?.dev() != parent.metadata()?.dev())
+}
 
 /// Makes a namespace, runs `work` in it on a thread of its own and, when that succeeded, pins it at `path`.
 ///

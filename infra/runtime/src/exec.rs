@@ -15,10 +15,12 @@ use std::{
     path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::atomic::{AtomicU64, Ordering},
+    thread,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     process::{Child, Command},
+    runtime::Handle,
 };
 
 /// Input of an exec. Dropping it ends the input of a command without a terminal.
@@ -85,11 +87,12 @@ impl Container {
         let name = |kind: &str| inner.dir.join(format!("exec-{}-{number}.{kind}", std::process::id()));
         let files = Files { process: name("json"), log: name("log"), pid: name("pid") };
         fs::write(&files.process, process(&self.facts().process, request).to_string())?;
-        let mut command = self.exec_command(&files)?;
+        let command = self.exec_command(&files)?;
+        let netns = self.network()?;
         if request.tty {
-            with_terminal(command, request, files)
+            with_terminal(command, netns, request, files)
         } else {
-            with_pipes(&mut command, request, files)
+            with_pipes(command, netns, request, files)
         }
     }
 
@@ -103,7 +106,6 @@ impl Container {
         command.arg("--process").arg(&files.process);
         if inner.driver == Driver::Runc {
             command.arg("--pid-file").arg(&files.pid);
-            self.enter_network(&mut command)?;
         }
         command.arg(&inner.id);
         Ok(command)
@@ -112,17 +114,9 @@ impl Container {
 
 impl Container {
     /// A container of runc has its network from the supervisor (see podspec): so must what is run in it.
-    fn enter_network(&self, command: &mut Command) -> io::Result<()> {
-        let Some(path) = &self.facts().netns else { return Ok(()) };
-        let netns = fs::File::open(path)?;
-        // SAFETY: between fork and exec the closure makes one system call on a descriptor that it owns.
-        unsafe {
-            command.pre_exec(move || {
-                rustix::thread::move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))?;
-                Ok(())
-            });
-        }
-        Ok(())
+    fn network(&self) -> io::Result<Option<fs::File>> {
+        let path = self.facts().netns.as_ref().filter(|_| self.inner.driver == Driver::Runc);
+        path.map(fs::File::open).transpose()
     }
 }
 
@@ -148,9 +142,33 @@ fn process(base: &Value, request: &ExecRequest) -> Value {
     process
 }
 
-fn with_pipes(command: &mut Command, request: &ExecRequest, files: Files) -> Result<Exec, ExecError> {
+/// Spawns the command in a network namespace.
+///
+/// A thread enters it and spawns from there. Entering between fork and exec would do as well, but then the child begins as a
+/// copy of the agent's page tables, which costs milliseconds.
+fn spawn(mut command: Command, netns: Option<fs::File>) -> io::Result<Child> {
+    let Some(netns) = netns else { return command.spawn() };
+    let runtime = Handle::current();
+    let spawned = thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            let _context = runtime.enter();
+            rustix::thread::move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))?;
+            command.spawn()
+        });
+        inside.join()
+    });
+    spawned.unwrap_or_else(|_| Err(io::Error::other("the thread that spawns panicked")))
+}
+
+fn with_pipes(
+    mut command: Command,
+    netns: Option<fs::File>,
+    request: &ExecRequest,
+    files: Files,
+) -> Result<Exec, ExecError> {
     command.stdin(if request.stdin { Stdio::piped() } else { Stdio::null() });
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = spawn(command, netns)?;
     Ok(Exec {
         stdin: child.stdin.take().map(|stdin| Box::new(stdin) as ExecStdin),
         stdout: child.stdout.take().map(|stdout| Box::new(stdout) as ExecOutput),
@@ -161,14 +179,18 @@ fn with_pipes(command: &mut Command, request: &ExecRequest, files: Files) -> Res
     })
 }
 
-fn with_terminal(mut command: Command, request: &ExecRequest, files: Files) -> Result<Exec, ExecError> {
+fn with_terminal(
+    mut command: Command,
+    netns: Option<fs::File>,
+    request: &ExecRequest,
+    files: Files,
+) -> Result<Exec, ExecError> {
     let (master, slave) = pty::open(request.size)?;
     command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
     // SAFETY: between fork and exec the closure makes two system calls.
     unsafe { command.pre_exec(pty::own_terminal) };
-    let child = command.spawn()?;
-    // The command holds our copies of the program's end: while they are open the terminal never ends.
-    drop(command);
+    // The command holds our copies of the program's end, and goes with this call: while they are open the terminal never ends.
+    let child = spawn(command, netns)?;
     Ok(Exec {
         stdin: request.stdin.then(|| Box::new(master.clone()) as ExecStdin),
         stdout: Some(Box::new(master.clone())),

@@ -7,7 +7,7 @@
 #![allow(clippy::print_stdout, reason = "a report is printed")]
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use std::{path::PathBuf, process::ExitCode};
 
 mod burst;
@@ -36,6 +36,9 @@ enum What {
         /// Sandboxes in the restart and memory measurement.
         #[arg(long, default_value_t = 1000)]
         sandboxes: usize,
+        /// Only these measurements.
+        #[arg(long, value_delimiter = ',', default_value = "start,exec,mode,burst,scale")]
+        only: Vec<Part>,
     },
     /// Started by the harness inside a supervisor's namespaces: runs the runtime when told to.
     #[command(hide = true)]
@@ -43,6 +46,21 @@ enum What {
         /// What to run, as JSON.
         plan: PathBuf,
     },
+}
+
+/// One measurement.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// create -> Ready
+    Start,
+    /// A command in a running sandbox.
+    Exec,
+    /// Suspend and resume.
+    Mode,
+    /// Many at once.
+    Burst,
+    /// A restart with many, and what each costs in memory.
+    Scale,
 }
 
 fn main() -> ExitCode {
@@ -58,26 +76,37 @@ fn main() -> ExitCode {
 fn run(what: What) -> Result<()> {
     match what {
         What::RawRunner { plan } => raw::runner::serve(&plan),
-        What::Standalone { rounds, sandboxes } => {
+        What::Standalone { rounds, sandboxes, only } => {
             rustls::crypto::ring::default_provider()
                 .install_default()
                 .map_err(|_| anyhow::anyhow!("TLS provider"))?;
-            tokio::runtime::Runtime::new()?.block_on(standalone(rounds, sandboxes))
+            tokio::runtime::Runtime::new()?.block_on(standalone(rounds, sandboxes, &only))
         }
     }
 }
 
-async fn standalone(rounds: usize, sandboxes: usize) -> Result<()> {
+async fn standalone(rounds: usize, sandboxes: usize, only: &[Part]) -> Result<()> {
     let machine = system::Machine::up();
     let client = client::Client::connect(&machine.kubeconfig()).await?;
     let mut report = report::Report::new();
+    scale::idle(&machine, "idle resident memory, nothing made yet", &mut report).await?;
     for class in ["runc", "gvisor"] {
-        start::measure(&machine, &client, class, rounds, &mut report).await?;
-        exec::measure(&machine, &client, class, rounds, &mut report).await?;
-        mode::measure(&client, class, rounds.min(15), &mut report).await?;
+        if only.contains(&Part::Start) {
+            start::measure(&machine, &client, class, rounds, &mut report).await?;
+        }
+        if only.contains(&Part::Exec) {
+            exec::measure(&machine, &client, class, rounds, &mut report).await?;
+        }
+        if only.contains(&Part::Mode) {
+            mode::measure(&machine, &client, class, rounds.min(15), &mut report).await?;
+        }
     }
-    burst::measure(&machine, &client, 100, &mut report).await?;
-    scale::measure(&machine, client, sandboxes, &mut report).await?;
+    if only.contains(&Part::Burst) {
+        burst::measure(&machine, &client, 100, &mut report).await?;
+    }
+    if only.contains(&Part::Scale) {
+        scale::measure(&machine, client, sandboxes, &mut report).await?;
+    }
     report.print();
     machine.purge();
     report.verdict()

@@ -97,6 +97,12 @@ impl Raw {
         self.ask("one")
     }
 
+    /// Starts one container and asks it to end; only its end is timed.
+    pub(crate) fn stop(&mut self) -> Result<Duration> {
+        self.netns.dress()?;
+        self.ask("stop")
+    }
+
     /// Starts `count` containers, as many at a time as ours are; the time until the last one runs.
     pub(crate) fn burst(&mut self, count: usize) -> Result<Duration> {
         self.ask(&format!("burst {count}"))

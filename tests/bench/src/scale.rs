@@ -22,16 +22,7 @@ pub(crate) async fn measure(
     sandboxes: usize,
     report: &mut Report,
 ) -> Result<()> {
-    settle().await;
-    let idle = resident_kib(machine.pid())?;
-    let kept = idle < 60 * 1024;
-    report.add(
-        "idle resident memory",
-        format!("{:.1} MiB", idle as f64 / 1024.0),
-        "-".to_owned(),
-        "60 MiB".to_owned(),
-        kept,
-    );
+    let idle = idle(machine, "idle resident memory, after all that", report).await?;
     let suspended = sandboxes.saturating_sub(RUNNING);
     fill(&client, 0..suspended, true).await?;
     settle().await;
@@ -56,6 +47,15 @@ pub(crate) async fn measure(
         kept,
     );
     Ok(())
+}
+
+/// Resident memory while nothing is asked of it, in KiB.
+pub(crate) async fn idle(machine: &Machine, what: &str, report: &mut Report) -> Result<u64> {
+    settle().await;
+    let idle = resident_kib(machine.pid())?;
+    let text = format!("{:.1} MiB", idle as f64 / 1024.0);
+    report.add(what, text, "-".to_owned(), "60 MiB".to_owned(), idle < 60 * 1024);
+    Ok(idle)
 }
 
 async fn fill(client: &Client, numbers: std::ops::Range<usize>, suspended: bool) -> Result<()> {

@@ -23,8 +23,7 @@ pub(super) struct Host {
 /// Makes the host ready. Everything is recorded before it is made, and the firewall stands before any device does.
 pub(super) fn prepare(config: &Config) -> Result<Host, Error> {
     checked_id(&config.id)?;
-    let dir = directory(&config.run_dir);
-    fs::create_dir_all(&dir).map_err(|source| Error::File { path: dir, source })?;
+    netns::prepare_directory(&directory(&config.run_dir))?;
     let names = Names::new(&config.id);
     let mut host = netlink()?;
     let found = link::list(&mut host, &names).during(|| "list interfaces".to_owned())?;
@@ -67,7 +66,7 @@ pub(super) fn purge(config: &Config) -> Result<(), Error> {
     for uid in super::pinned(&config.run_dir) {
         netns::remove(&directory(&config.run_dir).join(uid))?;
     }
-    absent(directory(&config.run_dir), |path| fs::remove_dir(path))?;
+    netns::remove_directory(&directory(&config.run_dir))?;
     Ours { id: &config.id, prefix: &names.prefix() }.unmend()?;
     nft::apply(&rules::remove(&config.id))?;
     absent(config.state_file.clone(), |path| fs::remove_file(path))

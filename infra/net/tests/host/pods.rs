@@ -135,3 +135,22 @@ async fn timed(network: &Network, count: usize, together: bool) -> Vec<Duration>
     times.sort();
     times
 }
+
+#[test]
+fn all_pins_are_below_one_mount_and_go_with_the_installation() {
+    machine(async |world| {
+        let network = world.open().await;
+        let (a, _) = two(&network).await;
+        let pins = a.netns.parent().unwrap().to_owned();
+        let listed = || fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let own =
+            |text: &str| text.lines().filter(|line| line.contains(&format!(" {} ", pins.display()))).count();
+        assert_eq!(own(&listed()), 1, "the directory is a mount");
+        drop(network);
+        let network = super::firewall::again(&world.config).await;
+        assert_eq!(own(&listed()), 1, "a restart makes no second one");
+        drop(network);
+        net::Network::purge(world.config.clone()).await.unwrap();
+        assert!(!listed().contains(&pins.display().to_string()) && !pins.exists());
+    });
+}

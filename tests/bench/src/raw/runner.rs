@@ -2,6 +2,10 @@
 
 use crate::client::read_json;
 use anyhow::{Context as _, Result, ensure};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -26,9 +30,10 @@ pub(crate) fn serve(plan: &Path) -> Result<()> {
     let plan = Plan::read(plan)?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
-        let took = match line.strip_prefix("burst ") {
-            Some(count) => plan.burst(count.parse()?)?,
-            None => plan.one(0)?,
+        let took = match (line.strip_prefix("burst "), line.as_str()) {
+            (Some(count), _) => plan.burst(count.parse()?)?,
+            (None, "stop") => plan.stop(0)?,
+            (None, _) => plan.one(0)?,
         };
         println!("{}", took.as_micros());
     }
@@ -60,6 +65,25 @@ impl Plan {
         Ok(took)
     }
 
+    /// Start, ask to end; the time from the signal to the end of the container's process.
+    fn stop(&self, number: usize) -> Result<Duration> {
+        self.prepare(number)?;
+        self.run(number)?;
+        let pid: i32 = fs::read_to_string(self.pid_file(number))?.trim().parse()?;
+        let pid = Pid::from_raw(pid).context("no pid")?;
+        let process = pidfd_open(pid, PidfdFlags::empty())?;
+        // The first process of a namespace ignores TERM until it says what to do about it.
+        thread::sleep(Duration::from_millis(200));
+        let asked = Instant::now();
+        pidfd_send_signal(&process, Signal::TERM)?;
+        let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
+        let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience))?;
+        let took = asked.elapsed();
+        ensure!(ended == 1, "the container did not end on TERM");
+        self.remove(number)?;
+        Ok(took)
+    }
+
     fn burst(&self, count: usize) -> Result<Duration> {
         for number in 0..count {
             self.prepare(number)?;
@@ -79,6 +103,10 @@ impl Plan {
 
     fn bundle(&self, number: usize) -> PathBuf {
         self.directory.join(number.to_string())
+    }
+
+    fn pid_file(&self, number: usize) -> PathBuf {
+        self.bundle(number).join("pid")
     }
 
     /// The sandbox's own spec with another cgroup and, where it names one, another network namespace.
@@ -105,7 +133,8 @@ impl Plan {
     fn run(&self, number: usize) -> Result<Duration> {
         let detach = if self.gvisor { "-detach" } else { "--detach" };
         let mut command = self.command();
-        command.args(["run", detach, "--bundle"]).arg(self.bundle(number)).arg(id(number));
+        command.args(["run", detach, "--bundle"]).arg(self.bundle(number));
+        command.arg("--pid-file").arg(self.pid_file(number)).arg(id(number));
         let errors = self.bundle(number).join("errors");
         command.stderr(fs::File::create(&errors)?);
         let started = Instant::now();
