@@ -1,6 +1,9 @@
 //! The current objects, in memory. Changed by the writer only, after the disk has the change.
 
-use crate::txn::{Entry, List};
+use crate::{
+    txn::{Entry, List},
+    value::Value,
+};
 use bytes::Bytes;
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
@@ -17,7 +20,7 @@ pub(crate) struct Index {
 
 #[derive(Debug)]
 struct Slot {
-    value: Bytes,
+    value: Arc<Value>,
     revision: u64,
 }
 
@@ -74,20 +77,29 @@ impl Index {
     }
 
     /// Makes a change and gives the value before it.
-    pub(crate) fn apply(&mut self, change: &Change) -> Option<Bytes> {
-        let key_len = change.key.len() as u64;
-        let previous = match &change.value {
+    pub(crate) fn apply(
+        &mut self,
+        key: &Arc<str>,
+        revision: u64,
+        value: Option<Arc<Value>>,
+    ) -> Option<Arc<Value>> {
+        let key_len = key.len() as u64;
+        let previous = match value {
             Some(value) => {
                 self.bytes += key_len + value.len() as u64;
-                let slot = Slot { value: value.clone(), revision: change.revision };
-                self.entries.insert(change.key.clone(), slot)
+                self.entries.insert(key.clone(), Slot { value, revision })
             }
-            None => self.entries.remove(&*change.key),
+            None => self.entries.remove(&**key),
         };
         if let Some(previous) = &previous {
             self.bytes -= key_len + previous.value.len() as u64;
         }
         previous.map(|slot| slot.value)
+    }
+
+    /// All keys and values.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Value>)> {
+        self.entries.iter().map(|(key, slot)| (key, &slot.value))
     }
 
     pub(crate) fn set_revision(&mut self, revision: u64) {
@@ -101,5 +113,5 @@ impl Index {
 }
 
 fn entry((key, slot): (&Arc<str>, &Slot)) -> Entry {
-    Entry { key: key.clone(), value: slot.value.clone(), revision: slot.revision }
+    Entry { key: key.clone(), value: slot.value.bytes(), revision: slot.revision }
 }

@@ -31,6 +31,7 @@ mod queue;
 mod recovery;
 mod store;
 mod txn;
+mod value;
 mod window;
 mod writer;
 

@@ -8,6 +8,7 @@ use crate::{
     frame::{self, BadHeader, FILE_HEADER, FileHeader, Found, Frame, Item, Kind},
     index::{FIRST_REVISION, Index},
     mark::{self, Mark},
+    value::Value,
 };
 use std::{
     fs::{File, OpenOptions},
@@ -171,7 +172,7 @@ fn apply_frame(path: &Path, at: u64, frame: &Frame, index: &mut Index) -> Result
         if change.revision != index.revision() && change.revision != index.revision() + 1 {
             return Err(bad("has revisions out of order"));
         }
-        index.apply(&change);
+        index.apply(&change.key, change.revision, change.value.map(Value::new));
         index.set_revision(change.revision);
     }
     Ok(())
@@ -189,7 +190,9 @@ fn load_snapshot(dir: &Path, generation: u64, index: &mut Index) -> Result<(), O
         };
         for item in frame.items().ok_or_else(|| corrupt(&path, "a record does not parse"))? {
             match item {
-                Item::Change(change) => drop(index.apply(&change)),
+                Item::Change(change) => {
+                    index.apply(&change.key, change.revision, change.value.map(Value::new));
+                }
                 Item::End { entries } => ended = Some(entries),
             }
         }

@@ -7,6 +7,7 @@
 use crate::{
     Expired,
     txn::{Event, EventKind},
+    value::Value,
 };
 use parking_lot::RwLock;
 use std::{
@@ -32,8 +33,18 @@ pub struct Watch {
     cursor: u64,
 }
 
+/// One change, as it is kept: its values are the index's own.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) revision: u64,
+    pub(crate) key: Arc<str>,
+    pub(crate) kind: EventKind,
+    pub(crate) value: Arc<Value>,
+    pub(crate) previous: Option<Arc<Value>>,
+}
+
 struct Ring {
-    events: VecDeque<Arc<Event>>,
+    events: VecDeque<Arc<Record>>,
     /// The number of the first event held; events are numbered from 0 since the store was opened.
     first: u64,
     /// The revision up to which everything was published.
@@ -80,7 +91,7 @@ impl Window {
     }
 
     /// Adds events, in revision order, and wakes those who watch their topics.
-    pub(crate) fn publish(&self, events: Vec<Event>, revision: u64) {
+    pub(crate) fn publish(&self, events: Vec<Record>, revision: u64) {
         let mut wakes = Vec::new();
         {
             let mut ring = self.ring.write();
@@ -135,7 +146,7 @@ impl Ring {
         self.topics.get_mut(name).expect("it was just added")
     }
 
-    fn push(&mut self, event: Event, wakes: &mut Vec<Arc<Notify>>) {
+    fn push(&mut self, event: Record, wakes: &mut Vec<Arc<Notify>>) {
         let wake = &self.topic(topic_of_key(&event.key)).wake;
         if !wakes.iter().any(|known| Arc::ptr_eq(known, wake)) {
             wakes.push(wake.clone());
@@ -155,7 +166,7 @@ impl Ring {
     }
 
     /// The events from number `cursor` on, with their numbers.
-    fn from(&self, cursor: u64) -> impl Iterator<Item = (u64, &Arc<Event>)> {
+    fn from(&self, cursor: u64) -> impl Iterator<Item = (u64, &Arc<Record>)> {
         let skip =
             usize::try_from(cursor.saturating_sub(self.first)).unwrap_or(usize::MAX).min(self.events.len());
         (self.first + skip as u64..).zip(self.events.range(skip..))
@@ -204,7 +215,7 @@ impl Watch {
         self.cursor = cursor;
         // Events that share a revision are told apart by number, so `after` may only rise to just before this one.
         self.after = after.saturating_sub(u64::from(event.is_some())).max(self.after);
-        Ok(event)
+        Ok(event.map(|record| Arc::new(record.event())))
     }
 
     /// The revision up to which every event under the prefix was delivered by this watch.
@@ -214,7 +225,7 @@ impl Watch {
         waiting.map_or(ring.published, |(_, event)| event.revision - 1).max(self.after)
     }
 
-    fn wants(&self, event: &Event) -> bool {
+    fn wants(&self, event: &Record) -> bool {
         event.revision > self.after && event.key.starts_with(&*self.prefix)
     }
 }
@@ -228,14 +239,28 @@ impl std::fmt::Debug for Watch {
     }
 }
 
+// === impl Record ===
+
+impl Record {
+    fn event(&self) -> Event {
+        Event {
+            revision: self.revision,
+            key: self.key.clone(),
+            kind: self.kind,
+            value: self.value.bytes(),
+            previous: self.previous.as_ref().map(|value| value.bytes()),
+        }
+    }
+}
+
 /// What holding an event costs: values that are current are held by the index anyway.
-fn cost(event: &Event) -> usize {
+fn cost(event: &Record) -> usize {
     let gone = if event.kind == EventKind::Deleted { event.value.len() } else { 0 };
-    EVENT_COST + gone + event.previous.as_ref().map_or(0, bytes::Bytes::len)
+    EVENT_COST + gone + event.previous.as_ref().map_or(0, |value| value.len())
 }
 
 /// The first two segments of a key, or all of it if it has fewer.
-fn topic_of_key(key: &str) -> &str {
+pub(crate) fn topic_of_key(key: &str) -> &str {
     topic_of_prefix(key).unwrap_or(key)
 }
 

@@ -12,7 +12,9 @@ use crate::{
     mark::Mark,
     queue::{Next, Request},
     store::Shared,
-    txn::{Event, EventKind, Expect, Op, Txn},
+    txn::{EventKind, Expect, Op, Txn},
+    value::{Packer, Value},
+    window::Record,
 };
 use bytes::Bytes;
 use std::{
@@ -32,6 +34,9 @@ const IDLE: Duration = Duration::from_millis(20);
 /// From this many callers in one batch on, the writer waits a moment for them to come back.
 const BUSY: usize = 8;
 
+/// Values packed before the queue is looked at again: about half a millisecond.
+const PACKED_AT_ONCE: usize = 64;
+
 /// Zeros are written ahead of the log while it is idle: a sync that need not also make the file longer takes half the time.
 const ZEROED: u64 = 1 << 20;
 /// Fewer zeros than this ahead, and more are written.
@@ -41,6 +46,7 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     log: Log,
     mark: Mark,
+    packer: Packer,
     checkpointer: Checkpointer,
     checkpoint_bytes: u64,
     /// Bytes of log since the last checkpoint was begun.
@@ -85,7 +91,11 @@ impl Writer {
     ) -> Self {
         let grown = log.end;
         let (batch, waiting) = (Batch::default(), VecDeque::new());
-        Self { shared, log, mark, checkpointer, checkpoint_bytes, grown, batch, waiting, answered: 0 }
+        let mut packer = Packer::default();
+        for (key, value) in shared.index.read().values() {
+            packer.add(key, value);
+        }
+        Self { shared, log, mark, packer, checkpointer, checkpoint_bytes, grown, batch, waiting, answered: 0 }
     }
 
     /// Serves the queue until it is closed or a write fails.
@@ -112,7 +122,8 @@ impl Writer {
                 if self.answered >= BUSY {
                     self.shared.queue.gather(self.answered * 3 / 4);
                 }
-                let patience = (self.mark.dirty() || self.checkpointer.busy()).then_some(IDLE);
+                let busy = self.mark.dirty() || self.checkpointer.busy() || self.packer.has_work();
+                let patience = busy.then_some(IDLE);
                 match self.shared.queue.next(patience) {
                     Next::Requests(requests) => self.waiting.extend(requests),
                     Next::Idle => self.rest()?,
@@ -133,6 +144,7 @@ impl Writer {
         if self.log.zeroed < self.log.end + ZEROED_LEAST {
             self.log.extend_zeroed(self.log.end + ZEROED)?;
         }
+        self.packer.work(PACKED_AT_ONCE);
         Ok(())
     }
 
@@ -175,8 +187,13 @@ impl Writer {
         {
             let mut index = self.shared.index.write();
             for staged in self.batch.staged.drain(..) {
-                let previous = index.apply(&staged.change);
-                events.extend(event(staged, previous));
+                let Staged { change: Change { key, revision, value }, last } = staged;
+                let value = value.map(Value::new);
+                if let Some(value) = &value {
+                    self.packer.add(&key, value);
+                }
+                let previous = index.apply(&key, revision, value.clone());
+                events.extend(record(key, revision, (value, last), previous));
             }
             index.set_revision(self.batch.revision);
         }
@@ -205,15 +222,20 @@ impl Writer {
     }
 }
 
-fn event(staged: Staged, previous: Option<Bytes>) -> Option<Event> {
-    let Staged { change: Change { key, revision, value }, last } = staged;
+/// What watchers are shown: of a deletion the last state that came with it.
+fn record(
+    key: Arc<str>,
+    revision: u64,
+    (value, last): (Option<Arc<Value>>, Option<Bytes>),
+    previous: Option<Arc<Value>>,
+) -> Option<Record> {
     let (kind, value) = match (value, &previous) {
         (Some(value), None) => (EventKind::Created, value),
         (Some(value), Some(_)) => (EventKind::Updated, value),
-        (None, Some(_)) => (EventKind::Deleted, last.unwrap_or_default()),
+        (None, Some(_)) => (EventKind::Deleted, Value::new(last.unwrap_or_default())),
         (None, None) => return None,
     };
-    Some(Event { revision, key, kind, value, previous })
+    Some(Record { revision, key, kind, value, previous })
 }
 
 // === impl Batch ===

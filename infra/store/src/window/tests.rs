@@ -1,12 +1,12 @@
 use super::*;
 use bytes::Bytes;
 
-fn created(key: &str, revision: u64) -> Event {
-    Event {
+fn created(key: &str, revision: u64) -> Record {
+    Record {
         revision,
         key: key.into(),
         kind: EventKind::Created,
-        value: Bytes::from_static(b"v"),
+        value: Value::new(Bytes::from_static(b"v")),
         previous: None,
     }
 }
@@ -72,7 +72,7 @@ fn the_window_is_bounded_in_bytes_that_only_it_holds() {
     let window = Window::new(1, 1000, 10 * 1000);
     for revision in 2..102 {
         let mut event = created("core/pods/a/x", revision);
-        event.previous = Some(Bytes::from(vec![0; 1000 - EVENT_COST]));
+        event.previous = Some(Value::new(Bytes::from(vec![0; 1000 - EVENT_COST])));
         window.publish(vec![event], revision);
     }
     assert_eq!(window.ring.read().events.len(), 10);
