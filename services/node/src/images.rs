@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use image::{Credentials, HOST_IMAGE, HOST_IMAGE_SHORT, Image, Progress};
 use lifecycle::pod::reason;
+use parking_lot::Mutex;
 use podspec::RootBind;
 use serde::Deserialize;
 
@@ -29,6 +31,17 @@ pub(crate) struct Local {
 pub(crate) struct Images {
     store: image::Images,
 }
+
+/// How far a pull is.
+#[derive(Default)]
+struct Tally {
+    /// Bytes that are here and bytes in all, by layer.
+    layers: BTreeMap<String, (u64, u64)>,
+    told: Option<Instant>,
+}
+
+/// How often a pull tells how far it is.
+const TELL_PERIOD: Duration = Duration::from_secs(2);
 
 /// A docker configuration file's credentials.
 #[derive(Deserialize)]
@@ -82,10 +95,41 @@ impl Images {
     }
 
     /// Fetches the image, with the first of the Pod's credentials that are for its registry.
-    pub(crate) async fn pull(&self, reference: &str, secrets: &[Vec<u8>]) -> Result<Arc<Local>, Trouble> {
+    /// `tell` hears now and then how far it is.
+    pub(crate) async fn pull(
+        &self,
+        reference: &str,
+        secrets: &[Vec<u8>],
+        tell: impl Fn(String) + Send + Sync + 'static,
+    ) -> Result<Arc<Local>, Trouble> {
         let credentials = secrets.iter().find_map(|secret| credentials(secret, registry(reference)));
-        let image = self.store.pull(reference, credentials, |_: Progress| {}).await;
+        let tally = Mutex::new(Tally::default());
+        let report = move |progress: Progress| {
+            if let Some(words) = tally.lock().add(progress, Instant::now()) {
+                tell(words);
+            }
+        };
+        let image = self.store.pull(reference, credentials, report).await;
         image.map(Local::of).map_err(|error| trouble(&error))
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    /// Takes a layer's progress in. Says how far all of them are, but not more often than clients want to hear it.
+    fn add(&mut self, progress: Progress, now: Instant) -> Option<String> {
+        let done = if progress.ready { progress.total } else { progress.done };
+        self.layers.insert(progress.layer, (done, progress.total));
+        if self.told.is_some_and(|told| now < told + TELL_PERIOD) {
+            return None;
+        }
+        let (done, total) =
+            self.layers.values().fold((0, 0), |sum, layer| (sum.0 + layer.0, sum.1 + layer.1));
+        let percent = (done * 100).checked_div(total)?;
+        self.told = Some(now);
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        Some(format!("pulling image: {percent}% ({} of {} MiB)", mib(done), mib(total)))
     }
 }
 
@@ -161,6 +205,22 @@ fn credentials(secret: &[u8], registry: &str) -> Option<Credentials> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pull_tells_how_far_all_layers_are_every_other_second() {
+        let mut tally = Tally::default();
+        let begun = Instant::now();
+        let layer = |layer: &str, done: u64, ready| Progress {
+            layer: layer.to_owned(),
+            done: done << 20,
+            total: 10 << 20,
+            ready,
+        };
+        let mut add = |progress, seconds| tally.add(progress, begun + Duration::from_secs(seconds));
+        assert_eq!(add(layer("a", 1, false), 0).as_deref(), Some("pulling image: 10% (1 of 10 MiB)"));
+        assert_eq!(add(layer("b", 2, false), 1), None);
+        assert_eq!(add(layer("a", 0, true), 2).as_deref(), Some("pulling image: 60% (12 of 20 MiB)"));
+    }
 
     #[test]
     fn credentials_are_found_for_the_images_registry_only() {

@@ -17,6 +17,7 @@ mod actor;
 mod config;
 mod images;
 mod kubelet;
+mod links;
 mod logs;
 mod machine;
 mod names;

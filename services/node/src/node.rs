@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::images::Images;
 use crate::kubelet::Kubelet;
+use crate::links::Links;
 use crate::machine::{self, Machine};
 use crate::paths::Paths;
 use crate::pods::{Halt, Pods};
@@ -53,6 +54,7 @@ pub struct Node {
     machine: Machine,
     kubelet: Kubelet,
     classes: Informer<k8s_openapi::api::node::v1::RuntimeClass, String>,
+    services: Informer<k8s_openapi::api::core::v1::Service, Vec<(String, String)>>,
     events: kubekit::events::Writer,
     halts: (mpsc::Sender<Halt>, mpsc::Receiver<Halt>),
 }
@@ -94,8 +96,10 @@ impl Node {
             host_paths: config.host_paths.clone(),
             ..Policy::default()
         };
+        let (links, services) = Links::new(client.clone());
         let shared = Arc::new(Shared {
             sources: Sources::new(client.clone()),
+            links,
             clock: Arc::new(SystemClock) as Arc<dyn Clock>,
             starts: Semaphore::new(starts),
             classes: classes.reader(),
@@ -112,7 +116,7 @@ impl Node {
             recorder,
         });
         let kubelet = Kubelet::new(Arc::clone(&shared));
-        Ok(Self { shared, machine, kubelet, classes, events, halts: mpsc::channel(4) })
+        Ok(Self { shared, machine, kubelet, classes, services, events, halts: mpsc::channel(4) })
     }
 
     /// The kubelet-shaped endpoints.
@@ -137,9 +141,10 @@ impl Node {
 
     /// Runs Pods until shutdown. Containers outlive this: the next node on the same data directory takes them over.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { shared, machine, classes, events, halts, .. } = self;
+        let Self { shared, machine, classes, services, events, halts, .. } = self;
         let mut parts = JoinSet::new();
         parts.spawn(classes.run(shutdown.clone()));
+        parts.spawn(services.run(shutdown.clone()));
         parts.spawn(events.run(shutdown.clone()));
         let (network, stop) = (shared.network.clone(), shutdown.clone());
         parts.spawn(async move { network.run(stop).await });

@@ -1,5 +1,7 @@
 //! The containers that exec, attach, logs and port-forward can reach, by Pod.
 
+mod layers;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -9,12 +11,15 @@ use parking_lot::RwLock;
 use runtime::{Container, Driver};
 use tokio::sync::watch;
 
+pub(crate) use layers::{Claim, Layers};
+
 /// Pods by namespace and name.
 #[derive(Default)]
 pub(crate) struct Registry {
     /// Whether every Pod of the first complete list is in here.
     listed: watch::Sender<bool>,
     pods: RwLock<HashMap<(String, String), Arc<Pod>>>,
+    pub(crate) layers: Layers,
 }
 
 /// One Pod, kept up to date by its actor.

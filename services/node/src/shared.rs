@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::images::Images;
+use crate::links::Links;
 use crate::paths::Paths;
 use crate::registry::Registry;
 use crate::sources::Sources;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) network: Network,
     pub(crate) images: Images,
     pub(crate) sources: Sources,
+    pub(crate) links: Links,
     pub(crate) recorder: EventRecorder,
     pub(crate) clock: Arc<dyn Clock>,
     /// Containers being started.

@@ -72,8 +72,7 @@ impl Maker<'_> {
             return host_path(&host.path, host.type_.as_deref().unwrap_or_default());
         }
         let files = self.project(asked).await?;
-        payload::write(&path, &files, self.group())
-            .map_err(|error| format!("{}: {error}", path.display()))?;
+        self.write(asked, files).await?;
         Ok(Volume::Dir { path, read_only: true })
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod cleanup;
 pub(crate) mod disk;
+mod grpc;
 pub(crate) mod hook;
 pub(crate) mod http;
 pub(crate) mod image;
@@ -10,6 +11,7 @@ pub(crate) mod network;
 mod pause;
 pub(crate) mod probe;
 pub(crate) mod start;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -84,16 +86,26 @@ pub(crate) async fn volumes(
     pod: &Pod,
     ips: &[String],
 ) -> Result<BTreeMap<String, Volume>, Trouble> {
-    let maker = Maker {
+    let made = maker(shared, pod, ips).make().await;
+    made.map_err(|failure| Trouble { reason: reason::CREATING, message: failure.to_string() })
+}
+
+/// Makes the files that show objects anew, where they have changed. Containers that mount a single one of them with
+/// `subPath` keep what they have, as in Kubernetes.
+pub(crate) async fn refresh_volumes(shared: &Shared, pod: &Pod, ips: &[String]) -> Result<(), Trouble> {
+    let made = maker(shared, pod, ips).refresh().await;
+    made.map_err(|failure| Trouble { reason: reason::CREATING, message: failure.to_string() })
+}
+
+fn maker<'a>(shared: &'a Shared, pod: &'a Pod, ips: &'a [String]) -> Maker<'a> {
+    Maker {
         client: &shared.client,
         sources: &shared.sources,
         paths: &shared.paths,
         host: &shared.host,
         pod,
         pod_ips: ips,
-    };
-    let made = maker.make().await;
-    made.map_err(|failure| Trouble { reason: reason::CREATING, message: failure.to_string() })
+    }
 }
 
 /// Stops a container: its preStop hook, its stop signal, and the kill when the time is up.

@@ -56,14 +56,15 @@ fn stop(snapshot: &Snapshot<'_>, spec: &ContainerSpec, grace: Duration, plan: &m
     true
 }
 
-/// The last steps: the final status must be written before the object goes, and the object goes last.
+/// The last steps. Once nothing runs and the final status is written the object goes, as nobody has to wait for the
+/// network and the directories: the executor finishes these beside it, and what a crash leaves of them no object owns,
+/// so it is swept at the next start.
 fn remove(snapshot: &Snapshot<'_>, now: Timestamp, plan: &mut Plan) {
     if !snapshot.facts.cleaned {
         plan.push(Step::CleanUp);
     }
-    let detached = matches!(snapshot.facts.network, Stage::Absent);
     let written = !snapshot.facts.touched() || status::of(snapshot, now) == *snapshot.written;
-    if detached && snapshot.facts.cleaned && written {
+    if written {
         plan.push(Step::DeletePod);
     }
 }

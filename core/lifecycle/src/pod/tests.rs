@@ -141,6 +141,7 @@ fn word(step: &Step, now: Timestamp) -> Option<String> {
     Some(match step {
         Step::AttachNetwork => "network".to_owned(),
         Step::PrepareVolumes => "volumes".to_owned(),
+        Step::RefreshVolumes => "refresh".to_owned(),
         Step::EnsureImage { container } => format!("image {container}"),
         Step::StartContainer { container, attempt } => format!("start {container} {attempt}"),
         Step::RunPostStart { container } => format!("hook {container}"),

@@ -14,6 +14,7 @@ impl Actor {
             None => self.broken(op),
             Some(Outcome::Network(result)) => self.attached(result),
             Some(Outcome::Volumes(result)) => self.prepared(result),
+            Some(Outcome::Refreshed(result)) => self.refreshed(result),
             Some(Outcome::Image(name, result)) => self.fetched(&name, result),
             Some(Outcome::Started(name, result)) => self.started(&name, result),
             Some(Outcome::Hooked(name, result)) => self.hooked(&name, result),
@@ -22,6 +23,7 @@ impl Actor {
             Some(Outcome::Detached(result)) => self.detached(op, result),
             Some(Outcome::Cleaned(result)) => self.cleaned(op, result),
             Some(Outcome::Deleted(result)) => self.deleted(op, result),
+            Some(Outcome::Recorded(result)) => self.recorded(op, result),
             Some(Outcome::Measured(Some(message))) => self.evict(message),
             Some(Outcome::Stopped(name, false)) => {
                 self.stops.remove(&name);
@@ -66,6 +68,7 @@ impl Actor {
         match result {
             Ok(volumes) => {
                 self.volumes = volumes;
+                self.facts.projected_at = Some(self.shared.now());
                 self.facts.volumes = Stage::Ready(());
             }
             Err(trouble) => {
@@ -76,8 +79,24 @@ impl Actor {
         }
     }
 
+    /// Files that could not be made anew stay as they are, as the kubelet leaves them.
+    fn refreshed(&mut self, result: Result<(), Trouble>) {
+        self.facts.projected_at = Some(self.shared.now());
+        if let Err(trouble) = result {
+            self.teller.warning("FailedMount", trouble.message);
+        }
+    }
+
+    /// A pull has come further.
+    pub(super) fn pulls(&mut self, name: &str, words: String) {
+        if self.ops.has(&Op::Image(name.to_owned())) {
+            self.facts.entry(name).pulling = words;
+        }
+    }
+
     fn fetched(&mut self, name: &str, result: Result<std::sync::Arc<crate::images::Local>, Trouble>) {
         let now = self.shared.now();
+        self.facts.entry(name).pulling = String::new();
         match result {
             Ok(local) => {
                 self.entry.set_image(name, &local.id);
@@ -166,6 +185,9 @@ impl Actor {
         self.facts.entry(name).exited(exit, again);
         self.stop_probes(name);
         self.containers.remove(name);
+        if let Some(path) = work::start::kept_layer(&self.shared.paths, &self.pod, name) {
+            self.shared.registry.layers.release(&path, &self.uid);
+        }
         self.stops.remove(name);
         self.ops.cancel(&Op::Stop(name.to_owned()));
         self.ops.cancel(&Op::Hook(name.to_owned()));
@@ -224,6 +246,14 @@ impl Actor {
         match result {
             Ok(()) => self.gone = true,
             Err(message) => self.put_off(op, "FailedKillPod", &message),
+        }
+    }
+
+    fn recorded(&mut self, op: &Op, result: std::io::Result<()>) {
+        if let Err(error) = result {
+            tracing::warn!(pod = %self.spec.title, %error, "record not written");
+            self.unsaved = true;
+            self.paused_until.insert(op.clone(), self.shared.now() + RETRY);
         }
     }
 

@@ -11,6 +11,7 @@ use super::adopt::names;
 use super::apply::killing;
 use super::ops::Op;
 use super::{Actor, Outcome};
+use crate::record::Page;
 use crate::work;
 
 impl Actor {
@@ -19,6 +20,7 @@ impl Actor {
         match step {
             Step::AttachNetwork => self.attach(now),
             Step::PrepareVolumes => self.prepare(now),
+            Step::RefreshVolumes => self.refresh_volumes(),
             Step::EnsureImage { container } => self.fetch(&container),
             Step::StartContainer { container, .. } => return self.start(&container, now),
             Step::RunPostStart { container } => self.post_start(container),
@@ -104,6 +106,14 @@ impl Actor {
             .start(Op::Volumes, async move { Outcome::Volumes(work::volumes(&shared, &pod, &ips).await) });
     }
 
+    fn refresh_volumes(&mut self) {
+        let (shared, pod) = (Arc::clone(&self.shared), Arc::clone(&self.pod));
+        let ips = self.facts.network.ready().map(|network| network.ips.clone()).unwrap_or_default();
+        self.ops.start(Op::Refresh, async move {
+            Outcome::Refreshed(work::refresh_volumes(&shared, &pod, &ips).await)
+        });
+    }
+
     fn fetch(&mut self, container: &str) {
         let Some(spec) = self.spec.container(container) else { return };
         let request = work::image::Request {
@@ -112,6 +122,7 @@ impl Actor {
             pull: spec.pull,
             pod: Arc::clone(&self.pod),
             teller: self.teller.clone(),
+            progress: self.pulling.0.clone(),
         };
         let (shared, name) = (Arc::clone(&self.shared), container.to_owned());
         self.ops.start(Op::Image(name.clone()), async move {
@@ -136,14 +147,13 @@ impl Actor {
         self.facts.entry(name).begin_start(now);
         let run = self.record.next_run(name);
         if self.record.driver == runtime::Driver::Runsc && self.pause.is_missing() {
-            self.record.pause = Some(self.record.next_pause());
+            self.record.next_pause();
         }
-        if let Err(error) = self.try_save() {
-            let message = format!("cannot write the record of the pod: {error}");
-            self.facts.entry(name).unmade(reason::CREATE, message, now);
-            return true;
-        }
+        let (pause_name, pause_run) = self.record.pause().unwrap_or((work::start::PAUSE, 0));
+        // The run's number has to be on disk before anything is made under it.
+        let record = self.page();
         let request = work::start::Request {
+            record,
             pod: Arc::clone(&self.pod),
             name: name.to_owned(),
             run,
@@ -153,7 +163,8 @@ impl Actor {
             volumes: self.volumes.clone(),
             driver: self.record.driver,
             pause: Arc::clone(&self.pause),
-            pause_run: self.record.pause.unwrap_or_default(),
+            pause_name,
+            pause_run,
         };
         let (shared, name) = (Arc::clone(&self.shared), name.to_owned());
         self.ops.start(op, async move {
@@ -241,7 +252,9 @@ impl Actor {
             self.save();
         }
         let left = Duration::try_from(deadline.duration_since(now)).unwrap_or_default();
-        let signal = self.images.get(name).and_then(|image| image.stop_signal.clone());
+        let asked =
+            work::find(&self.pod, name).and_then(|asked| asked.lifecycle.as_ref()?.stop_signal.clone());
+        let signal = asked.or_else(|| self.images.get(name)?.stop_signal.clone());
         let (teller, name) = (self.teller.clone(), name.to_owned());
         self.ops.start(op, async move {
             let stopped = work::stop(&container, &name, hook, signal.as_deref(), left, &teller).await;
@@ -341,22 +354,31 @@ impl Actor {
         self.paused_until.get(op).is_some_and(|until| now < *until)
     }
 
-    /// Writes the record; a failure is logged, and the next write has it all again.
+    /// Has the record written soon. What is lost with a crash until then the runtime's own records say, too.
     pub(super) fn save(&mut self) {
-        if let Err(error) = self.try_save() {
-            tracing::warn!(pod = %self.spec.title, %error, "record not written");
-        }
+        self.unsaved = true;
     }
 
-    fn try_save(&mut self) -> std::io::Result<()> {
-        if self.facts.cleaned {
-            return Ok(());
+    /// Hands a changed record over to be written, several changes at once. Of a Pod that only has to be cleared away
+    /// nothing is kept.
+    pub(super) fn keep_record(&mut self) {
+        let over = self.facts.cleaned || (self.deletion().is_some() && !self.facts.active());
+        let now = self.shared.now();
+        if !self.unsaved || over || self.ops.has(&Op::Record) || self.is_put_off(&Op::Record, now) {
+            return;
         }
+        let page = self.page();
+        self.ops.start(Op::Record, async move {
+            let written = tokio::task::spawn_blocking(move || page.write()).await;
+            Outcome::Recorded(written.unwrap_or_else(|error| Err(std::io::Error::other(error))))
+        });
+    }
+
+    fn page(&mut self) -> Page {
+        self.unsaved = false;
         let images = self.spec.init.iter().chain(&self.spec.containers);
         let images = images.map(|spec| (spec.name.clone(), spec.image.clone())).collect();
         self.record.update(&self.facts, &images);
-        let path = self.shared.paths.record(&self.uid);
-        std::fs::create_dir_all(self.shared.paths.pod(&self.uid))?;
-        self.record.write(&path)
+        self.keeper.page(&self.record)
     }
 }
