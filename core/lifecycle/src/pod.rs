@@ -121,6 +121,8 @@ pub enum Step {
     WriteStatus(Box<PodStatus>),
     /// Take the network away.
     DetachNetwork,
+    /// Remove what the Pod's containers wrote; logs and records stay until the Pod goes.
+    FreeDisk,
     /// Remove everything the Pod has on this machine.
     CleanUp,
     /// Delete the object with grace 0; the last step that clients see.

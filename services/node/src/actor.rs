@@ -41,6 +41,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(crate) enum Command {
     /// Stop all containers and leave the Pod as it is; answer when none runs.
     Halt(Duration, oneshot::Sender<()>),
+    /// Fail the Pod for this reason: the machine needs what it uses.
+    Evict(String),
 }
 
 /// What came of work in flight.
@@ -54,6 +56,7 @@ pub(crate) enum Outcome {
     Exited(String, runtime::Exit, String),
     Written(Box<PodStatus>, work::api::Written),
     Detached(Result<(), String>),
+    Freed(Result<(), String>),
     Cleaned(Result<(), String>),
     Deleted(Result<(), String>),
     Measured(Option<String>),
@@ -139,11 +142,14 @@ impl Actor {
                 (op, outcome) = self.ops.next() => self.apply(&op, outcome),
                 Some(probed) = self.probed.1.recv() => self.apply_probe(&probed),
                 Some((name, words)) = self.pulling.1.recv() => self.pulls(&name, words),
-                Some(Command::Halt(grace, done)) = commands.recv() => {
-                    self.halt(grace).await;
-                    let _ = done.send(());
-                    return;
-                }
+                Some(command) = commands.recv() => match command {
+                    Command::Halt(grace, done) => {
+                        self.halt(grace).await;
+                        let _ = done.send(());
+                        return;
+                    }
+                    Command::Evict(message) => self.evict(message),
+                },
                 () = sleep_until(wake, self.shared.now()) => {}
             }
         }

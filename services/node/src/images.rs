@@ -1,6 +1,6 @@
 //! The images of this machine, as containers need them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +30,13 @@ pub(crate) struct Local {
 #[derive(Clone)]
 pub(crate) struct Images {
     store: image::Images,
+    pulled: Arc<Pulled>,
+}
+
+/// The names of images that Pods had pulled, kept in a file.
+struct Pulled {
+    path: PathBuf,
+    names: Mutex<BTreeSet<String>>,
 }
 
 /// How far a pull is.
@@ -67,7 +74,7 @@ impl Images {
         let dir = paths.data().join("images");
         let opened = tokio::task::spawn_blocking(move || image::Images::open(dir)).await;
         let store = opened.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
-        Ok(Self { store })
+        Ok(Self { store, pulled: Arc::new(Pulled::open(paths.data().join("pulled.json"))) })
     }
 
     pub(crate) fn store(&self) -> &image::Images {
@@ -110,7 +117,54 @@ impl Images {
             }
         };
         let image = self.store.pull(reference, credentials, report).await;
-        image.map(Local::of).map_err(|error| trouble(&error))
+        let image = image.map_err(|error| trouble(&error))?;
+        self.pulled.add(&image.reference);
+        Ok(Local::of(image))
+    }
+
+    /// Removes the names of images that were pulled for Pods, that no Pod here uses, and that can be had again: what a
+    /// person pulled or imported stays. Gives how many.
+    pub(crate) async fn collect(&self, used: &[String]) -> usize {
+        let mut removed = 0;
+        for image in self.store.list() {
+            let wanted = used.contains(&image.digest) || used.contains(&image.reference);
+            if wanted || !self.pulled.has(&image.reference) {
+                continue;
+            }
+            match self.store.remove(&image.reference).await {
+                Ok(_) => removed += 1,
+                Err(error) => {
+                    tracing::warn!(image = image.reference, %error, "an unused image is not removed")
+                }
+            }
+        }
+        removed
+    }
+}
+
+// === impl Pulled ===
+
+impl Pulled {
+    fn open(path: PathBuf) -> Self {
+        let text = std::fs::read(&path).unwrap_or_default();
+        Self { names: Mutex::new(serde_json::from_slice(&text).unwrap_or_default()), path }
+    }
+
+    fn has(&self, reference: &str) -> bool {
+        self.names.lock().contains(reference)
+    }
+
+    /// Notes the name down. If that fails, the image is merely not removed when space is short.
+    fn add(&self, reference: &str) {
+        let mut names = self.names.lock();
+        if names.insert(reference.to_owned()) {
+            let fresh = self.path.with_extension("new");
+            let written = serde_json::to_vec(&*names).map_err(std::io::Error::from);
+            let written = written.and_then(|text| std::fs::write(&fresh, text));
+            if let Err(error) = written.and_then(|()| std::fs::rename(fresh, &self.path)) {
+                tracing::warn!(%error, "a pulled image is not noted down");
+            }
+        }
     }
 }
 

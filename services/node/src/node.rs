@@ -23,7 +23,7 @@ use crate::paths::Paths;
 use crate::pods::{Halt, Pods};
 use crate::shared::Shared;
 use crate::sources::Sources;
-use crate::{names, persistent, register, roots};
+use crate::{disk, names, persistent, register, roots};
 
 /// Why a node could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +104,7 @@ impl Node {
             starts: Semaphore::new(starts),
             classes: classes.reader(),
             registry: Default::default(),
+            disk: Default::default(),
             names: Default::default(),
             config,
             client,
@@ -152,6 +153,7 @@ impl Node {
         parts.spawn(names::run(Arc::clone(&shared), shutdown.clone()));
         parts.spawn(persistent::run(Arc::clone(&shared), shutdown.clone()));
         let pods = Pods::new(Arc::clone(&shared));
+        parts.spawn(disk::run(Arc::clone(&shared), pods.reader(), pods.evictions(), shutdown.clone()));
         parts.spawn(roots::run(Arc::clone(&shared), pods.reader(), shutdown.clone()));
         drop(halts.0);
         pods.run(halts.1, shutdown.clone()).await;

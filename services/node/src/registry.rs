@@ -36,6 +36,8 @@ struct State {
     address: Option<Ipv4Addr>,
     containers: BTreeMap<String, Live>,
     images: BTreeMap<String, String>,
+    /// Directories of its persistent volumes.
+    claims: Vec<PathBuf>,
 }
 
 /// One container.
@@ -124,6 +126,14 @@ impl Pod {
 
     pub(crate) fn set_image(&self, container: &str, image: &str) {
         self.state.write().images.insert(container.to_owned(), image.to_owned());
+    }
+
+    pub(crate) fn claims(&self) -> Vec<PathBuf> {
+        self.state.read().claims.clone()
+    }
+
+    pub(crate) fn set_claims(&self, claims: Vec<PathBuf>) {
+        self.state.write().claims = claims;
     }
 
     pub(crate) fn container(&self, name: &str) -> Option<Live> {

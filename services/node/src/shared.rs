@@ -14,6 +14,7 @@ use telemetry::Clock;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
+use crate::disk::Pressure;
 use crate::images::Images;
 use crate::links::Links;
 use crate::paths::Paths;
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     /// Containers being started.
     pub(crate) starts: Semaphore,
     pub(crate) registry: Registry,
+    pub(crate) disk: Pressure,
     pub(crate) names: Mutex<Names>,
     /// Handlers of the runtime classes by name.
     pub(crate) classes: Reader<String>,

@@ -29,6 +29,8 @@ pub struct Facts {
     pub containers: BTreeMap<String, Container>,
     /// The Pod has failed for good, whatever its containers say.
     pub verdict: Option<Verdict>,
+    /// What an evicted Pod had on the disk is gone.
+    pub freed: bool,
     /// Directories and records are gone.
     pub cleaned: bool,
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::facts::{Stage, State, StopCause};
 use super::spec::Container as ContainerSpec;
-use super::{Plan, Snapshot, Step, phase, status};
+use super::{Plan, Snapshot, Step, phase, reason, status};
 
 /// Whether nothing of the Pod shall run any more: deleted, failed as a whole, or done.
 pub(super) fn wanted(snapshot: &Snapshot<'_>) -> bool {
@@ -23,6 +23,10 @@ pub(super) fn plan(snapshot: &Snapshot<'_>, now: Timestamp, plan: &mut Plan) {
     }
     if !matches!(snapshot.facts.network, Stage::Absent) {
         plan.push(Step::DetachNetwork);
+    }
+    let evicted = snapshot.facts.verdict.as_ref().is_some_and(|verdict| verdict.reason == reason::EVICTED);
+    if evicted && !snapshot.facts.freed && !snapshot.facts.cleaned {
+        plan.push(Step::FreeDisk);
     }
     if snapshot.deletion.is_some() {
         remove(snapshot, now, plan);

@@ -151,6 +151,7 @@ fn word(step: &Step, now: Timestamp) -> Option<String> {
         Step::Fail(verdict) => format!("fail {}", verdict.reason),
         Step::WriteStatus(_) => return None,
         Step::DetachNetwork => "detach".to_owned(),
+        Step::FreeDisk => "free".to_owned(),
         Step::CleanUp => "clean".to_owned(),
         Step::DeletePod => "delete".to_owned(),
         Step::RequeueAt(at) => format!("wake {}s", at.duration_since(now).as_secs()),

@@ -21,6 +21,7 @@ impl Actor {
             Some(Outcome::Exited(name, exit, message)) => self.ended(&name, &exit, message),
             Some(Outcome::Written(status, written)) => self.wrote(*status, written),
             Some(Outcome::Detached(result)) => self.detached(op, result),
+            Some(Outcome::Freed(result)) => self.freed(op, result),
             Some(Outcome::Cleaned(result)) => self.cleaned(op, result),
             Some(Outcome::Deleted(result)) => self.deleted(op, result),
             Some(Outcome::Recorded(result)) => self.recorded(op, result),
@@ -50,7 +51,11 @@ impl Actor {
     fn attached(&mut self, result: Result<net::Attachment, Trouble>) {
         match result {
             Ok(attachment) => {
-                self.record.slot = Some(attachment.slot);
+                let moved =
+                    self.record.slot.replace(attachment.slot).is_some_and(|old| old != attachment.slot);
+                if moved && work::has_memory(&self.pod) {
+                    self.facts.volumes = Stage::Absent;
+                }
                 self.entry.set_address(Some(attachment.address));
                 self.facts.network = Stage::Ready(Network { ips: vec![attachment.address.to_string()] });
                 self.attachment = Some(attachment);
@@ -67,6 +72,7 @@ impl Actor {
     fn prepared(&mut self, result: Result<std::collections::BTreeMap<String, podspec::Volume>, Trouble>) {
         match result {
             Ok(volumes) => {
+                self.entry.set_claims(work::claims(&self.shared, &volumes));
                 self.volumes = volumes;
                 self.facts.projected_at = Some(self.shared.now());
                 self.facts.volumes = Stage::Ready(());
@@ -235,6 +241,13 @@ impl Actor {
         }
     }
 
+    fn freed(&mut self, op: &Op, result: Result<(), String>) {
+        match result {
+            Ok(()) => self.facts.freed = true,
+            Err(message) => self.put_off(op, "FailedKillPod", &message),
+        }
+    }
+
     fn cleaned(&mut self, op: &Op, result: Result<(), String>) {
         match result {
             Ok(()) => self.facts.cleaned = true,
@@ -263,7 +276,7 @@ impl Actor {
         self.paused_until.insert(op.clone(), self.shared.now() + RETRY);
     }
 
-    fn evict(&mut self, message: String) {
+    pub(super) fn evict(&mut self, message: String) {
         self.teller.warning(reason::EVICTED, message.clone());
         self.fail(reason::EVICTED, message);
     }

@@ -19,6 +19,7 @@ pub(super) enum Op {
     Wait(String),
     Status,
     Detach,
+    Free,
     Clean,
     Delete,
     Disk,

@@ -36,6 +36,7 @@ impl Actor {
             }
             Step::WriteStatus(status) => self.write(*status, now),
             Step::DetachNetwork => self.detach(now),
+            Step::FreeDisk => self.free(now),
             Step::CleanUp => self.clean(now),
             Step::DeletePod => self.delete(now),
             Step::RequeueAt(_) => {}
@@ -71,6 +72,12 @@ impl Actor {
     fn accept(&mut self, driver: runtime::Driver) {
         self.facts.runtime = Stage::Ready(());
         self.record.driver = driver;
+        // As in the kubelet: a Pod that is already here is not turned away.
+        if self.shared.disk.is_pressed() && self.facts.containers.is_empty() {
+            self.teller.warning(reason::EVICTED, lifecycle::disk::REJECTED);
+            self.fail(reason::EVICTED, lifecycle::disk::REJECTED.to_owned());
+            return;
+        }
         let checked = podspec::check(&self.pod, &self.shared.policy, work::start::isolation(driver));
         if let Err(refusal) = checked.map_err(|refusal| refusal.to_string())
             && !self.facts.active()
@@ -102,8 +109,15 @@ impl Actor {
         if ips.is_empty() && work::needs_address(&pod) {
             return;
         }
-        self.ops
-            .start(Op::Volumes, async move { Outcome::Volumes(work::volumes(&shared, &pod, &ips).await) });
+        // The same with the sandbox's ids, which come with the address and which a file system in memory is made with.
+        let slot = self.attachment.as_ref().map(|attachment| attachment.slot).or(self.record.slot);
+        if slot.is_none() && work::has_memory(&pod) {
+            return;
+        }
+        let first_id = work::start::first_id(self.record.driver, slot.unwrap_or_default());
+        self.ops.start(Op::Volumes, async move {
+            Outcome::Volumes(work::volumes(&shared, &pod, &ips, first_id).await)
+        });
     }
 
     fn refresh_volumes(&mut self) {
@@ -289,6 +303,14 @@ impl Actor {
             let result = shared.network.detach(&uid).await;
             Outcome::Detached(result.map_err(|error| error.to_string()))
         });
+    }
+
+    fn free(&mut self, now: Timestamp) {
+        if self.is_put_off(&Op::Free, now) || self.ops.making() {
+            return;
+        }
+        let (shared, uid) = (Arc::clone(&self.shared), self.uid.clone());
+        self.ops.start(Op::Free, async move { Outcome::Freed(work::free(&shared, &uid).await) });
     }
 
     fn clean(&mut self, now: Timestamp) {

@@ -181,7 +181,7 @@ impl Scene {
             .map_err(|message| waiting(reason::CREATE, message))?;
         Ok(Self {
             image,
-            ids: ids(request)?,
+            ids: ids(request.driver, request.attachment.slot)?,
             hostname,
             ips: vec![request.attachment.address.to_string()],
             init: asks_init.then(|| shared.runtimes.init_program().to_owned()),
@@ -273,13 +273,17 @@ fn role(request: &Request, uid: &str) -> Role {
     Role::Member { sandbox: container_id(uid, request.pause_name, request.pause_run) }
 }
 
+/// The host's id of the sandbox's root.
+pub(crate) fn first_id(driver: Driver, slot: u16) -> u32 {
+    ids(driver, slot).ok().flatten().map_or(0, |ids| ids.base)
+}
+
 /// The Pod's own range of ids, for runc. gVisor has a kernel of its own instead.
-fn ids(request: &Request) -> Result<Option<IdRange>, Failed> {
-    if request.driver != Driver::Runc {
+fn ids(driver: Driver, slot: u16) -> Result<Option<IdRange>, Failed> {
+    if driver != Driver::Runc {
         return Ok(None);
     }
-    let base =
-        u32::from(request.attachment.slot).checked_mul(IDS).and_then(|offset| FIRST_ID.checked_add(offset));
+    let base = u32::from(slot).checked_mul(IDS).and_then(|offset| FIRST_ID.checked_add(offset));
     let base = base.filter(|base| base.checked_add(IDS).is_some());
     let base =
         base.ok_or_else(|| waiting(reason::CREATE, "no range of user ids is left for this pod".to_owned()))?;

@@ -304,6 +304,20 @@ fn a_pod_past_its_deadline_fails() {
     assert_eq!(case.shown(), "Failed ready=False app=Error:143/0");
 }
 
+/// Kubernetes: what an evicted Pod wrote goes with its containers, long before its object does.
+#[test]
+fn an_evicted_pod_gives_its_disk_back() {
+    let mut case = Case::prepared(&json!({}));
+    case.runs("app");
+    let (reason, message) = (reason::EVICTED.to_owned(), "too much".to_owned());
+    case.facts.verdict = Some(Verdict { reason, message });
+    assert_eq!(case.steps(), ["stop app 30s"]);
+    case.ends("app", 143);
+    assert_eq!(case.steps(), ["detach", "free"]);
+    (case.facts.freed, case.facts.network) = (true, Stage::Absent);
+    assert_eq!(case.steps(), [""; 0]);
+}
+
 #[test]
 fn an_image_that_cannot_be_pulled_is_asked_for_again_with_back_off() {
     let mut case = Case::prepared(&json!({}));
