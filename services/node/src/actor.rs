@@ -6,6 +6,7 @@
 
 mod adopt;
 mod apply;
+mod end;
 mod ops;
 mod steps;
 mod told;

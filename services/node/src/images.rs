@@ -118,7 +118,8 @@ impl Images {
         };
         let image = self.store.pull(reference, credentials, report).await;
         let image = image.map_err(|error| trouble(&error))?;
-        self.pulled.add(&image.reference);
+        let (pulled, name) = (Arc::clone(&self.pulled), image.reference.clone());
+        let _ = tokio::task::spawn_blocking(move || pulled.add(&name)).await;
         Ok(Local::of(image))
     }
 

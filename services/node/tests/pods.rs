@@ -412,6 +412,42 @@ async fn a_kept_layer_survives_its_pod_until_the_owner_is_gone() {
     world.end().await;
 }
 
+/// `kubectl delete --force` takes the object away at once; its container may still have the layer mounted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_layer_is_handed_over_when_the_old_container_has_ended() {
+    let world = World::new().await;
+    let owner = json!([{"apiVersion": "agents.x-k8s.io/v1beta1", "kind": "Sandbox", "name": "box",
+        "uid": "11111111-2222-3333-4444-666666666666", "controller": true}]);
+    let meta = |name: &str| {
+        json!({
+            "name": name, "ownerReferences": owner, "annotations": {"sandbox.agent-sandbox.dev/keep-root": "true"},
+        })
+    };
+    let spec = json!({"terminationGracePeriodSeconds": 1, "containers": [shell("app", WAIT)]});
+    let first = world.pod_with(meta("first"), spec.clone()).await;
+    world.ready("first").await;
+    let runs = world.config.data_dir.join("pods").join(first.metadata.uid.unwrap()).join("c");
+    let run = std::fs::read_dir(runs).unwrap().next().unwrap().unwrap().path();
+    let record: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(run.join("state.json")).unwrap()).unwrap();
+    let signal = |name: &str| {
+        let kill =
+            std::process::Command::new("kill").args([name, &record["supervisor"].to_string()]).status();
+        assert!(kill.unwrap().success());
+    };
+    // A supervisor that does not get to run cannot end its container.
+    signal("-STOP");
+    let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+    world.pods().delete("first", &now).await.unwrap();
+    world.pod_with(meta("second"), spec).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let second = world.get("second").await.unwrap();
+    assert!(state(&second, "app")["state"]["running"].is_null(), "two have it mounted");
+    signal("-CONT");
+    world.ready("second").await;
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_persistent_volume_outlives_pods_and_goes_with_its_object() {
     let world = World::new().await;

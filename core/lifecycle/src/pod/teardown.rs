@@ -62,15 +62,16 @@ fn stop(snapshot: &Snapshot<'_>, spec: &ContainerSpec, grace: Duration, plan: &m
 
 /// The last steps. Once nothing runs and the final status is written the object goes, as nobody has to wait for the
 /// network and the directories: the executor finishes these beside it, and what a crash leaves of them no object owns,
-/// so it is swept at the next start.
+/// so it is swept at the next start. Until the status is written the directories stay, because they alone know how the
+/// containers ended if the agent is killed now.
 fn remove(snapshot: &Snapshot<'_>, now: Timestamp, plan: &mut Plan) {
+    if snapshot.facts.touched() && status::of(snapshot, now) != *snapshot.written {
+        return;
+    }
     if !snapshot.facts.cleaned {
         plan.push(Step::CleanUp);
     }
-    let written = !snapshot.facts.touched() || status::of(snapshot, now) == *snapshot.written;
-    if written {
-        plan.push(Step::DeletePod);
-    }
+    plan.push(Step::DeletePod);
 }
 
 /// Whether the Pod's own containers have ended and none may run again.

@@ -34,7 +34,7 @@ impl Actor {
                 self.fail(&verdict.reason, verdict.message);
                 return true;
             }
-            Step::WriteStatus(status) => self.write(*status, now),
+            Step::WriteStatus(status) => return self.write(*status, now),
             Step::DetachNetwork => self.detach(now),
             Step::FreeDisk => self.free(now),
             Step::CleanUp => self.clean(now),
@@ -277,12 +277,14 @@ impl Actor {
         fresh
     }
 
-    fn write(&mut self, status: k8s_openapi::api::core::v1::PodStatus, now: Timestamp) {
-        if self.gone || self.is_put_off(&Op::Status, now) {
-            if self.gone {
-                self.written = status;
-            }
-            return;
+    /// True if there is no object any more, so that nothing has to be waited for.
+    fn write(&mut self, status: k8s_openapi::api::core::v1::PodStatus, now: Timestamp) -> bool {
+        if self.gone {
+            self.written = status;
+            return true;
+        }
+        if self.is_put_off(&Op::Status, now) {
+            return false;
         }
         let (client, pod) = (self.shared.client.clone(), Arc::clone(&self.pod));
         let old = self.written.clone();
@@ -290,47 +292,7 @@ impl Actor {
             let written = work::api::write_status(&client, &pod, &old, &status).await;
             Outcome::Written(Box::new(status), written)
         });
-    }
-
-    fn detach(&mut self, now: Timestamp) {
-        if self.is_put_off(&Op::Detach, now) || self.ops.making() {
-            return;
-        }
-        self.withdraw_name();
-        let (shared, uid, pause) = (Arc::clone(&self.shared), self.uid.clone(), Arc::clone(&self.pause));
-        self.ops.start(Op::Detach, async move {
-            pause.kill().await;
-            let result = shared.network.detach(&uid).await;
-            Outcome::Detached(result.map_err(|error| error.to_string()))
-        });
-    }
-
-    fn free(&mut self, now: Timestamp) {
-        if self.is_put_off(&Op::Free, now) || self.ops.making() {
-            return;
-        }
-        let (shared, uid) = (Arc::clone(&self.shared), self.uid.clone());
-        self.ops.start(Op::Free, async move { Outcome::Freed(work::free(&shared, &uid).await) });
-    }
-
-    fn clean(&mut self, now: Timestamp) {
-        self.ops.cancel_where(|op| matches!(op, Op::Image(_) | Op::Disk));
-        if self.is_put_off(&Op::Clean, now) || self.ops.making() {
-            return;
-        }
-        let (shared, uid, pause) = (Arc::clone(&self.shared), self.uid.clone(), Arc::clone(&self.pause));
-        self.ops.start(Op::Clean, async move {
-            pause.kill().await;
-            Outcome::Cleaned(work::cleanup::pod(&shared, &uid).await)
-        });
-    }
-
-    fn delete(&mut self, now: Timestamp) {
-        if self.gone || self.is_put_off(&Op::Delete, now) || self.ops.has(&Op::Status) {
-            return;
-        }
-        let (client, pod) = (self.shared.client.clone(), Arc::clone(&self.pod));
-        self.ops.start(Op::Delete, async move { Outcome::Deleted(work::api::delete(&client, &pod).await) });
+        false
     }
 
     pub(super) fn measure(&mut self) {
@@ -353,26 +315,7 @@ impl Actor {
             .start(Op::Disk, async move { Outcome::Measured(work::disk::exceeded(&shared, request).await) });
     }
 
-    /// Stops every container and leaves the Pod as it is, as a machine that shuts down does.
-    pub(super) async fn halt(&mut self, grace: Duration) {
-        self.ops.cancel_where(|op| !matches!(op, Op::Start(_)));
-        // What is being started would run on without anybody; it is waited for and then stopped.
-        while self.ops.making() {
-            let (op, outcome) = self.ops.next().await;
-            self.apply(&op, outcome);
-        }
-        let stops = self.containers.values().cloned().map(|container| async move {
-            work::signal_and_wait(&container, None, grace).await;
-        });
-        futures::future::join_all(stops).await;
-        self.pause.kill().await;
-        if let Err(error) = self.shared.network.detach(&self.uid).await {
-            tracing::warn!(pod = %self.spec.title, %error, "network not taken away");
-        }
-        self.withdraw_name();
-    }
-
-    fn is_put_off(&self, op: &Op, now: Timestamp) -> bool {
+    pub(super) fn is_put_off(&self, op: &Op, now: Timestamp) -> bool {
         self.paused_until.get(op).is_some_and(|until| now < *until)
     }
 

@@ -184,7 +184,7 @@ fn deletion_stops_containers_writes_the_end_and_removes_everything() {
     case.facts.entry("app").begin_stop(Duration::from_secs(5), StopCause::PodEnds, now);
     assert_eq!(case.steps(), ["stop app 5s"], "named again while under way");
     case.ends("app", 0);
-    assert_eq!(case.steps(), ["detach", "clean"], "the object waits for the final status");
+    assert_eq!(case.steps(), ["detach"], "object and directories wait for the final status");
     case.written = case.status();
     assert_eq!(case.steps(), ["detach", "clean", "delete"], "and for nothing else");
     let last = case.written.clone();
