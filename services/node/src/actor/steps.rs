@@ -324,10 +324,9 @@ impl Actor {
         self.unsaved = true;
     }
 
-    /// Hands a changed record over to be written, several changes at once. Of a Pod that only has to be cleared away
-    /// nothing is kept.
+    /// Hands a changed record over to be written, several changes at once. Of a Pod whose directory goes nothing is kept.
     pub(super) fn keep_record(&mut self) {
-        let over = self.facts.cleaned || (self.deletion().is_some() && !self.facts.active());
+        let over = self.facts.cleaned || self.ops.has(&Op::Clean);
         let now = self.shared.now();
         if !self.unsaved || over || self.ops.has(&Op::Record) || self.is_put_off(&Op::Record, now) {
             return;
