@@ -78,18 +78,20 @@ impl Runtimes {
     /// For now nothing can be said: the directory cannot be read, or a living supervisor does not answer. The
     /// container is left alone; ask again.
     pub async fn adopt(&self, dir: &Path) -> io::Result<Adopted> {
+        match self.look(dir).await {
+            // Torn by a crash, or damaged, and there is nobody to write it anew.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData && supervisor_of(dir)?.is_none() => {
+                Ok(Adopted::Lost(self.lost("", dir).await?))
+            }
+            found => found,
+        }
+    }
+
+    async fn look(&self, dir: &Path) -> io::Result<Adopted> {
         if let Some(ended) = ended(dir)? {
             return Ok(ended);
         }
-        let config = match read::<Value>(&dir.join("config.json")) {
-            Ok(Some(config)) => config,
-            Ok(None) => return Ok(Adopted::Absent),
-            // Torn by a crash, before there was a supervisor to read it.
-            Err(error) if error.kind() == io::ErrorKind::InvalidData && supervisor_of(dir)?.is_none() => {
-                return Ok(Adopted::Lost(self.lost("", dir).await?));
-            }
-            Err(error) => return Err(error),
-        };
+        let Some(config) = read::<Value>(&dir.join("config.json"))? else { return Ok(Adopted::Absent) };
         let id = config["id"].as_str().unwrap_or_default().to_owned();
         let driver = serde_json::from_value(config["driver"].clone()).map_err(io::Error::other)?;
         let Some((supervisor, answer)) = wait_started(dir).await? else {

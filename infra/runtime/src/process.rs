@@ -52,7 +52,8 @@ pub(crate) fn command_lines() -> io::Result<Vec<(i32, Vec<String>)>> {
     Ok(list)
 }
 
-fn command_line(pid: i32) -> io::Result<Option<Vec<String>>> {
+/// Words of a process's command line; none if it is gone.
+pub(crate) fn command_line(pid: i32) -> io::Result<Option<Vec<String>>> {
     let text = match fs::read(format!("/proc/{pid}/cmdline")) {
         Ok(text) => text,
         // It ended meanwhile.

@@ -154,6 +154,15 @@ impl Runtimes {
 /// # Errors
 /// It cannot be told: the machine's processes cannot be listed.
 pub(crate) fn supervisor_of(dir: &Path) -> io::Result<Option<i32>> {
+    // It says who it is once its container runs; the long way is for one that is still starting, or gone.
+    let state = read::<Value>(&dir.join("state.json")).ok().flatten().unwrap_or_default();
+    let told = state["supervisor"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+    if let Some(pid) = told
+        && let Some(words) = process::command_line(pid)?
+        && parse((pid, words)).is_some_and(|(_, supervisor)| supervisor.dir == dir)
+    {
+        return Ok(Some(pid));
+    }
     let found = process::command_lines()?.into_iter().filter_map(parse);
     Ok(found
         .map(|(_, supervisor)| supervisor)

@@ -98,7 +98,7 @@ pub(crate) struct Actor {
     probes: JoinSet<()>,
     probing: HashMap<(String, ProbeKind), tokio::task::AbortHandle>,
     probed: (mpsc::Sender<Probed>, mpsc::Receiver<Probed>),
-    pulling: (mpsc::Sender<(String, String)>, mpsc::Receiver<(String, String)>),
+    pulling: (mpsc::Sender<work::image::Progress>, mpsc::Receiver<work::image::Progress>),
     entry: Arc<registry::Pod>,
     named: Option<std::net::Ipv4Addr>,
     backing_off: BTreeSet<String>,

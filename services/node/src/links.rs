@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn of(spec: serde_json::Value) -> Vec<String> {
+    fn of(spec: &serde_json::Value) -> Vec<String> {
         let service = json!({"metadata": {"namespace": "team", "name": "my-db"}, "spec": spec});
         let all = variables(&serde_json::from_value(service).unwrap());
         all.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
@@ -99,7 +99,7 @@ mod tests {
     fn a_service_is_named_as_the_kubelet_names_it() {
         let ports = json!([{"port": 80, "name": "web"}, {"port": 53, "protocol": "UDP"}]);
         assert_eq!(
-            of(json!({"clusterIP": "10.96.0.7", "ports": ports})),
+            of(&json!({"clusterIP": "10.96.0.7", "ports": ports})),
             [
                 "MY_DB_SERVICE_HOST=10.96.0.7",
                 "MY_DB_SERVICE_PORT=80",
@@ -115,7 +115,10 @@ mod tests {
                 "MY_DB_PORT_53_UDP_ADDR=10.96.0.7",
             ]
         );
-        assert!(of(json!({"clusterIP": "None", "ports": ports})).is_empty(), "a headless one has no address");
-        assert!(of(json!({"type": "ExternalName", "externalName": "x.example"})).is_empty());
+        assert!(
+            of(&json!({"clusterIP": "None", "ports": ports})).is_empty(),
+            "a headless one has no address"
+        );
+        assert!(of(&json!({"type": "ExternalName", "externalName": "x.example"})).is_empty());
     }
 }

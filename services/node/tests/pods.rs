@@ -512,12 +512,12 @@ struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
     fn new(options: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a directory");
         let mount = std::process::Command::new("mount")
             .args(["-t", "tmpfs", "-o", options, "tmpfs"])
             .arg(dir.path())
             .status();
-        assert!(mount.unwrap().success());
+        assert!(mount.expect("mount is installed").success());
         Self(dir)
     }
 }

@@ -78,6 +78,11 @@ async fn a_container_whose_supervisor_was_killed_is_lost_and_cleaned_up() {
         assert!(matches!(host.runtimes.adopt(container.dir()).await.expect("adopts"), Adopted::Lost(_)));
     }
     assert!(matches!(host.runtimes.adopt(&host.dir.join("never")).await.expect("adopts"), Adopted::Absent));
+    // Torn when the agent died while it wrote it: there never was a supervisor.
+    let torn = host.dir.join("torn");
+    std::fs::create_dir(&torn).expect("directory");
+    std::fs::write(torn.join("config.json"), "{\"id\": ").expect("writes");
+    assert!(matches!(host.runtimes.adopt(&torn).await.expect("adopts"), Adopted::Lost(_)));
     host.finish();
 }
 

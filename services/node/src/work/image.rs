@@ -18,9 +18,12 @@ pub(crate) struct Request {
     pub(crate) pull: Pull,
     pub(crate) pod: Arc<Pod>,
     pub(crate) teller: Teller,
-    /// Hears how far a pull is: the container and the words.
-    pub(crate) progress: mpsc::Sender<(String, String)>,
+    /// Hears how far a pull is.
+    pub(crate) progress: mpsc::Sender<Progress>,
 }
+
+/// The container that waits for a pull, and how far that is, in words.
+pub(crate) type Progress = (String, String);
 
 /// The image, pulled if it has to be and may be.
 pub(crate) async fn ensure(shared: &Shared, request: Request) -> Result<Arc<Local>, Trouble> {

@@ -122,7 +122,7 @@ fn of_the_machine(text: &str, gateway: &str, closed: &[IpAddr]) -> String {
     let servers: Vec<&str> = of("nameserver").filter(reachable).collect();
     let servers = if servers.is_empty() { vec![gateway] } else { servers };
     let mut lines: Vec<String> = servers.into_iter().map(|server| format!("nameserver {server}\n")).collect();
-    lines.extend(of("search").last().map(|search| format!("search {search}\n")));
+    lines.extend(of("search").next_back().map(|search| format!("search {search}\n")));
     lines.extend(of("options").map(|options| format!("options {options}\n")));
     lines.concat()
 }
