@@ -129,19 +129,20 @@ async fn a_supervisor_that_cannot_be_reached_for_a_while_keeps_its_container() {
         let container = host.start(host.script(driver, script)).await;
         let (socket, away) = (container.dir().join("control.sock"), container.dir().join("away.sock"));
         std::fs::rename(&socket, &away).expect("hides the socket");
-        let waiting = container.clone();
-        let mut end = tokio::spawn(async move { waiting.wait().await });
-        let early = tokio::time::timeout(Duration::from_millis(500), &mut end).await;
+        let waiting = container.wait();
+        tokio::pin!(waiting);
+        let early = tokio::time::timeout(Duration::from_millis(500), &mut waiting).await;
         assert!(early.is_err(), "{driver:?}: {early:?}");
         // Another agent cannot reach it either, and must not take it for dead.
         let agent = detect(&host.dir, &host.instance).await;
-        let dir = container.dir().to_owned();
-        let adopting = tokio::spawn(async move { agent.adopt(&dir).await });
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        std::fs::rename(&away, &socket).expect("brings it back");
-        assert!(matches!(adopting.await.expect("task").expect("adopts"), Adopted::Running(_)));
+        let bring_back = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            std::fs::rename(&away, &socket).expect("brings it back");
+        };
+        let (adopted, ()) = tokio::join!(agent.adopt(container.dir()), bring_back);
+        assert!(matches!(adopted.expect("adopts"), Adopted::Running(_)));
         exec(&container, "touch /work/go").await;
-        let exit = end.await.expect("task").expect("exit");
+        let exit = waiting.await.expect("exit");
         assert_eq!((exit.exit_code, exit.lost), (42, false), "{driver:?}");
     }
     host.finish();
