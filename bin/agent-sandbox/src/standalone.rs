@@ -246,6 +246,8 @@ pub(crate) async fn remove_from_host(place: &Place) -> Result<()> {
         return Err(Failure::new(format!("could not remove: {}", failed.join("; ")))
             .remedy("run 'agent-sandbox down' again"));
     }
+    node::release_memory(&place.data, &place.run)
+        .map_err(|error| cannot("unmount volumes in memory", &error))?;
     net::Network::purge(network(place)).await.map_err(|error| cannot("remove the network", &error))
 }
 

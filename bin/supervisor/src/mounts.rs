@@ -17,7 +17,7 @@ use std::{
     fs::{self, File},
     io,
     os::{
-        fd::{AsFd as _, OwnedFd},
+        fd::{AsFd as _, AsRawFd as _, OwnedFd},
         unix::fs::DirBuilderExt as _,
     },
     path::{Component, Path},
@@ -82,7 +82,10 @@ fn network(config: &Config) -> Result<(), String> {
         }
     };
     enter().map_err(|error| format!("cannot use the network namespace {}: {error}", path.display()))?;
-    forget_pins(path);
+    // runsc opens the pin itself, by its path.
+    if config.driver == Driver::Runc {
+        forget_pins(path);
+    }
     Ok(())
 }
 
@@ -185,14 +188,25 @@ fn beneath(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
     for part in path.components() {
         let Component::Normal(name) = part else { continue };
         so_far.push(name);
-        if let Err(error) = rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755))
-            && error != Errno::EXIST
-        {
-            return Err(error.into());
-        }
+        let made = rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o700));
         parent = open(&so_far)?;
+        match made {
+            Ok(()) => share_like(root, &parent)?,
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(parent)
+}
+
+/// A part of a volume that we made belongs to whom the volume belongs to, and is as open, as the kubelet makes it. Through
+/// the descriptor, because somebody in the sandbox may put another thing in the place of the name.
+fn share_like(root: &OwnedFd, part: &OwnedFd) -> io::Result<()> {
+    let volume = rustix::fs::fstat(root)?;
+    let (owner, group) = (rustix::fs::Uid::from_raw(volume.st_uid), rustix::fs::Gid::from_raw(volume.st_gid));
+    rustix::fs::chownat(part, c"", Some(owner), Some(group), rustix::fs::AtFlags::EMPTY_PATH)?;
+    let path = format!("/proc/self/fd/{}", part.as_raw_fd());
+    Ok(rustix::fs::chmod(path, Mode::from_raw_mode(volume.st_mode & 0o2777))?)
 }
 
 fn make_dir(path: &Path) -> io::Result<()> {

@@ -8,9 +8,11 @@
 //! snapshot twice gives the same steps. A step is one entry of a closed enum and costs at most one API request.
 //!
 //! - [`sandbox`]: what the Sandbox controller does about one Sandbox and its Pod, Service and volume claims.
+//! - [`disk`]: what the node agent does when its disk runs full.
 //! - [`pod`]: what the node agent does about one Pod and its containers.
 //!
 //! **Invariant:** this crate knows no client, no runtime, no clock and no randomness.
 
+pub mod disk;
 pub mod pod;
 pub mod sandbox;

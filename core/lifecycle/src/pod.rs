@@ -71,6 +71,8 @@ pub enum Step {
     AttachNetwork,
     /// Make the directories and files that the Pod's volumes stand for.
     PrepareVolumes,
+    /// Make the files that show objects anew from what these are now.
+    RefreshVolumes,
     /// Make sure the image is on this machine.
     EnsureImage {
         /// The container that needs it.
@@ -119,9 +121,11 @@ pub enum Step {
     WriteStatus(Box<PodStatus>),
     /// Take the network away.
     DetachNetwork,
+    /// Remove what the Pod's containers wrote; logs and records stay until the Pod goes.
+    FreeDisk,
     /// Remove everything the Pod has on this machine.
     CleanUp,
-    /// Delete the object with grace 0; the last step of a Pod's life.
+    /// Delete the object with grace 0; the last step that clients see.
     DeletePod,
     /// Plan again at this time, even if nothing happens until then.
     RequeueAt(Timestamp),

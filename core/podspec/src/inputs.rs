@@ -129,11 +129,11 @@ pub enum Volume {
         /// Read-only whatever the mount says (secrets, config maps).
         read_only: bool,
     },
-    /// A memory file system private to the container. A volume that several containers of the Pod mount needs a
-    /// [`Volume::Dir`] on a memory file system of the host instead.
+    /// A file system in memory, mounted on the host for as long as the Pod lives. Files in it carry the ids that the
+    /// sandbox's have on the host, because older kernels cannot shift those of such a file system.
     Memory {
-        /// Size in bytes; without one the container's memory limit bounds it.
-        size: Option<u64>,
+        /// Absolute path on the host.
+        path: PathBuf,
     },
 }
 

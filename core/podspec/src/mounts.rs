@@ -132,16 +132,11 @@ fn add_volume(
             let name = format!("volume{index}");
             mounts.bind(inputs, &name, path, sub_path, &target, read_only || *always);
         }
-        Volume::Memory { .. } if sub_path.is_some() => {
-            return Err(Refusal::config(field, "subPath of a memory volume is not supported".to_owned()));
-        }
-        Volume::Memory { size } => {
-            let mut options = vec!["nosuid".to_owned(), "nodev".to_owned(), "mode=1777".to_owned()];
-            options.extend(size.map(|bytes| format!("size={bytes}")));
-            options.extend(read_only.then(|| "ro".to_owned()));
-            mounts.oci.push(
-                json!({ "destination": target, "type": "tmpfs", "source": "tmpfs", "options": options }),
-            );
+        Volume::Memory { path } => {
+            mounts.bind(inputs, &format!("volume{index}"), path, sub_path, &target, read_only);
+            if let Some(prepared) = mounts.prepared.last_mut() {
+                prepared.idmap = false;
+            }
         }
     }
     Ok(())

@@ -62,7 +62,7 @@ fn spec(inputs: &Inputs<'_>, limits: &resources::Limits, oci: &[Value]) -> Value
         "annotations": linux::annotations(inputs),
         "linux": {
             "namespaces": linux::namespaces(inputs),
-            "cgroupsPath": linux::cgroups_path(inputs, "pause"),
+            "cgroupsPath": linux::cgroups_path(inputs, ".pause"),
             "resources": resources::section(limits, inputs.host.swap_accounting),
             "seccomp": seccomp::profile(inputs.isolation),
         },

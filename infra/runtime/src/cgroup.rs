@@ -93,18 +93,29 @@ pub(crate) fn children(path: &str) -> std::collections::BTreeSet<String> {
 
 /// Kills everything in a cgroup and removes it. Blocks for up to two seconds; true when it is gone.
 pub(crate) fn destroy(path: &str) -> bool {
+    let always = |pass: &mut dyn FnMut()| {
+        pass();
+        true
+    };
+    destroy_while(path, always) == Some(true)
+}
+
+/// The same; `guard` runs each pass, or says that the cgroup is wanted again: then the answer is none.
+pub(crate) fn destroy_while(path: &str, guard: impl Fn(&mut dyn FnMut()) -> bool) -> Option<bool> {
     for _ in 0..80 {
         let left = directories(path);
         if left.is_empty() {
-            return true;
+            return Some(true);
         }
-        left.iter().for_each(|dir| remove_below(dir));
+        if !guard(&mut || left.iter().for_each(|dir| remove_below(dir))) {
+            return None;
+        }
         if directories(path).is_empty() {
-            return true;
+            return Some(true);
         }
         std::thread::sleep(Duration::from_millis(25));
     }
-    false
+    Some(false)
 }
 
 fn remove_below(dir: &Path) {

@@ -5,19 +5,22 @@ use crate::{
     cgroup,
     control::{self, Control},
     detect::Runtimes,
+    process,
+    sweep::supervisor_of,
     types::{Driver, Exit, StartFailure, Stats},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::{
     fs, io,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-/// How long a supervisor may take to clean up after its container, and a container to die of SIGKILL.
-const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a living supervisor may be silent before adoption gives up for now.
+const ADOPT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A started container. Cheap to clone; dropping it does nothing to the container.
 #[derive(Clone, Debug)]
@@ -32,6 +35,8 @@ pub(crate) struct Inner {
     pub(crate) dir: PathBuf,
     pub(crate) driver: Driver,
     pid: i32,
+    /// Its supervisor, held: what becomes of it is known even when nothing can be opened. None if it could not be held.
+    pub(crate) supervisor: Option<OwnedFd>,
     started_at: String,
     /// Read when first needed.
     facts: OnceLock<Facts>,
@@ -64,69 +69,43 @@ pub enum Adopted {
     Absent,
 }
 
-/// Why a container could not be stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum StopError {
-    /// The request did not reach the supervisor.
-    #[error("cannot reach the container's supervisor")]
-    Unreachable(#[from] io::Error),
-}
-
 // === impl Runtimes ===
 
 impl Runtimes {
     /// Finds the container that an earlier agent started in `dir`.
     ///
     /// # Errors
-    /// The directory cannot be read, or a living supervisor does not answer.
+    /// For now nothing can be said: the directory cannot be read, or a living supervisor does not answer. The
+    /// container is left alone; ask again.
     pub async fn adopt(&self, dir: &Path) -> io::Result<Adopted> {
+        match self.look(dir).await {
+            // Torn by a crash, or damaged, and there is nobody to write it anew.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData && supervisor_of(dir)?.is_none() => {
+                Ok(Adopted::Lost(self.lost("", dir).await?))
+            }
+            found => found,
+        }
+    }
+
+    async fn look(&self, dir: &Path) -> io::Result<Adopted> {
         if let Some(ended) = ended(dir)? {
             return Ok(ended);
         }
         let Some(config) = read::<Value>(&dir.join("config.json"))? else { return Ok(Adopted::Absent) };
         let id = config["id"].as_str().unwrap_or_default().to_owned();
         let driver = serde_json::from_value(config["driver"].clone()).map_err(io::Error::other)?;
-        let answer = match wait_started(dir).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                // It may have ended in between; else there is nobody.
-                if let Some(ended) = ended(dir)? {
-                    return Ok(ended);
-                }
-                if error.kind() == io::ErrorKind::TimedOut {
-                    return Err(error);
-                }
-                return Ok(Adopted::Lost(self.lost(&id, dir).await?));
-            }
+        let Some((supervisor, answer)) = wait_started(dir).await? else {
+            // It may have ended in between; else there is nobody.
+            return match ended(dir)? {
+                Some(ended) => Ok(ended),
+                None => Ok(Adopted::Lost(self.lost(&id, dir).await?)),
+            };
         };
-        self.inner.active.lock().insert(id.clone());
+        let cgroup = config["cgroup"].as_str().unwrap_or_default().to_owned();
+        self.inner.active.lock().insert(id.clone(), cgroup);
         let pid = answer["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
         let started_at = answer["startedAt"].as_str().unwrap_or_default().to_owned();
-        Ok(Adopted::Running(Container::new(self, &id, dir, driver, pid, started_at)))
-    }
-
-    /// Kills what a dead supervisor left of a container and records that its end was not seen.
-    pub(crate) async fn lost(&self, id: &str, dir: &Path) -> io::Result<Exit> {
-        self.destroy(id, dir).await;
-        let state = read::<Value>(&dir.join("state.json"))?.unwrap_or_default();
-        let exit = Exit {
-            // Kubernetes' code for a container whose end nobody saw (ContainerStatusUnknown).
-            exit_code: 137,
-            signal: None,
-            started_at: state["startedAt"].as_str().unwrap_or_default().to_owned(),
-            finished_at: String::new(),
-            oom_killed: false,
-            lost: true,
-        };
-        let text = serde_json::to_vec(&exit)?;
-        let (temporary, path) = (dir.join("exit.json.tmp"), dir.join("exit.json"));
-        tokio::task::spawn_blocking(move || {
-            fs::write(&temporary, text)?;
-            fs::File::open(&temporary)?.sync_all()?;
-            fs::rename(temporary, path)
-        })
-        .await??;
-        Ok(exit)
+        Ok(Adopted::Running(Container::new(self, &id, dir, driver, (pid, Some(supervisor)), started_at)))
     }
 }
 
@@ -138,7 +117,7 @@ impl Container {
         id: &str,
         dir: &Path,
         driver: Driver,
-        pid: i32,
+        (pid, supervisor): (i32, Option<i32>),
         started_at: String,
     ) -> Container {
         Container {
@@ -148,6 +127,7 @@ impl Container {
                 dir: dir.to_owned(),
                 driver,
                 pid,
+                supervisor: supervisor.and_then(process::hold),
                 started_at,
                 facts: OnceLock::new(),
             }),
@@ -177,56 +157,6 @@ impl Container {
     /// When it started: RFC 3339, UTC.
     pub fn started_at(&self) -> &str {
         &self.inner.started_at
-    }
-
-    /// Waits for its end. When this returns, nothing of it is left but its records.
-    ///
-    /// # Errors
-    /// The records cannot be read or written.
-    pub async fn wait(&self) -> io::Result<Exit> {
-        let dir = &self.inner.dir;
-        if let Ok(mut control) = Control::open(dir).await
-            && control.ask(&json!({ "op": "wait" })).await.is_ok()
-        {
-            // One line with the exit, then the end of the stream when everything is cleaned up.
-            let _ = control.line().await;
-            let _ = tokio::time::timeout(CLEANUP_TIMEOUT, control.line()).await;
-        }
-        let result = match ended(dir)? {
-            Some(Adopted::Exited(exit)) => {
-                self.wait_supervisor_gone().await;
-                Ok(exit)
-            }
-            _ => self.inner.runtimes.lost(&self.inner.id, dir).await,
-        };
-        self.inner.runtimes.inner.active.lock().remove(&self.inner.id);
-        result
-    }
-
-    /// The supervisor removes its socket last.
-    async fn wait_supervisor_gone(&self) {
-        let deadline = tokio::time::Instant::now() + CLEANUP_TIMEOUT;
-        while self.inner.dir.join("control.sock").exists()
-            && Control::open(&self.inner.dir).await.is_ok()
-            && tokio::time::Instant::now() < deadline
-        {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-
-    /// Stops it: `signal` now, SIGKILL after `grace`, and waits for the end.
-    ///
-    /// # Errors
-    /// The records cannot be read or written.
-    pub async fn stop(&self, signal: i32, grace: Duration) -> Result<Exit, StopError> {
-        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        let request = json!({ "op": "stop", "signal": signal, "graceMs": grace_ms });
-        // An error means that there is no supervisor; waiting finds out what became of the container.
-        let _ = control::ask(&self.inner.dir, &request).await;
-        match tokio::time::timeout(grace + CLEANUP_TIMEOUT, self.wait()).await {
-            Ok(exit) => Ok(exit?),
-            Err(_) => Ok(self.inner.runtimes.lost(&self.inner.id, &self.inner.dir).await?),
-        }
     }
 
     /// Sends a signal to its first process.
@@ -276,28 +206,27 @@ impl Container {
     }
 }
 
-/// The supervisor's answer once its container runs.
-async fn wait_started(dir: &Path) -> io::Result<Value> {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
+/// The supervisor and its answer once its container runs; none if there is no supervisor.
+async fn wait_started(dir: &Path) -> io::Result<Option<(i32, Value)>> {
+    let deadline = tokio::time::Instant::now() + ADOPT_TIMEOUT;
     loop {
-        match control::status(dir).await {
-            Ok(answer) if answer["state"] != "starting" => return Ok(answer),
-            Ok(_) if tokio::time::Instant::now() > deadline => return Err(io::ErrorKind::TimedOut.into()),
-            Ok(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            // A supervisor that was only just started has no socket yet.
-            Err(error) if crate::sweep::supervisor_of(dir).is_some() => {
-                if tokio::time::Instant::now() > deadline || ended(dir)?.is_some() {
-                    return Err(error);
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
+        let answer = control::status(dir).await;
+        // One that was only just started has no socket yet, and one that is starved takes its time.
+        let Some(supervisor) = supervisor_of(dir)? else { return Ok(None) };
+        match answer {
+            Ok(answer) if answer["state"] != "starting" => return Ok(Some((supervisor, answer))),
+            Ok(_) | Err(_) if tokio::time::Instant::now() > deadline => {
+                return Err(io::ErrorKind::TimedOut.into());
             }
-            Err(error) => return Err(error),
+            // Its last acts: the record is there, and soon it is not.
+            Err(_) if ended(dir)?.is_some() => return Ok(None),
+            Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
 }
 
 /// The record of an end, if there is one.
-fn ended(dir: &Path) -> io::Result<Option<Adopted>> {
+pub(crate) fn ended(dir: &Path) -> io::Result<Option<Adopted>> {
     if let Some(exit) = read::<Exit>(&dir.join("exit.json"))? {
         return Ok(Some(if exit.lost { Adopted::Lost(exit) } else { Adopted::Exited(exit) }));
     }
@@ -306,7 +235,9 @@ fn ended(dir: &Path) -> io::Result<Option<Adopted>> {
 
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match fs::read(path) {
-        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(io::Error::other),
+        Ok(text) => serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

@@ -3,7 +3,7 @@
 use crate::{host, probe, types::Driver};
 use parking_lot::Mutex;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
@@ -63,8 +63,9 @@ pub struct Runtimes {
 pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) found: BTreeMap<Driver, Found>,
-    /// Containers that this process started or adopted: the sweep never touches them.
-    pub(crate) active: Mutex<BTreeSet<String>>,
+    /// Cgroups of the containers that this process started or adopted, by id: the sweep never touches them. A container
+    /// is in here before anything of it is made.
+    pub(crate) active: Mutex<BTreeMap<String, String>>,
 }
 
 // === impl Config ===

@@ -18,6 +18,7 @@ mod cgroup;
 mod container;
 mod control;
 mod detect;
+mod end;
 mod exec;
 mod host;
 mod probe;
@@ -30,8 +31,9 @@ mod types;
 
 pub use attach::{Attach, Output};
 pub use cgroup::CgroupError;
-pub use container::{Adopted, Container, StopError};
+pub use container::{Adopted, Container};
 pub use detect::{Config, Found, Runtimes};
+pub use end::StopError;
 pub use exec::{Exec, ExecError, ExecOutput, ExecStdin};
 pub use rootfs::read_in_rootfs;
 pub use start::StartError;

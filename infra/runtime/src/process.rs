@@ -1,6 +1,9 @@
 //! Short commands with a deadline, and processes known by number.
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
 use std::{fs, io, os::fd::OwnedFd, process::Output, time::Duration};
 use tokio::process::Command;
 
@@ -23,15 +26,44 @@ pub(crate) fn kill(process: &OwnedFd) {
     let _ = pidfd_send_signal(process, Signal::KILL);
 }
 
-/// Every process and its command line.
-pub(crate) fn command_lines() -> Vec<(i32, Vec<String>)> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter_map(|pid| Some((pid, command_line(pid)?))).collect()
+/// Waits up to `limit` for a held process to end. True if it has: its mount namespace and files are gone, too.
+pub(crate) fn ends_within(process: &OwnedFd, limit: Timespec) -> bool {
+    let mut fds = [PollFd::new(process, PollFlags::IN)];
+    matches!(poll(&mut fds, Some(&limit)), Ok(1..))
 }
 
-pub(crate) fn command_line(pid: i32) -> Option<Vec<String>> {
-    let text = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+/// Whether a held process has ended.
+pub(crate) fn has_ended(process: &OwnedFd) -> bool {
+    ends_within(process, Timespec { tv_sec: 0, tv_nsec: 0 })
+}
+
+/// Every process and its command line.
+///
+/// # Errors
+/// The list is not complete: a process that lives could not be read.
+pub(crate) fn command_lines() -> io::Result<Vec<(i32, Vec<String>)>> {
+    let mut list = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        list.extend(command_line(pid)?.map(|words| (pid, words)));
+    }
+    Ok(list)
+}
+
+/// Words of a process's command line; none if it is gone.
+pub(crate) fn command_line(pid: i32) -> io::Result<Option<Vec<String>>> {
+    let text = match fs::read(format!("/proc/{pid}/cmdline")) {
+        Ok(text) => text,
+        // It ended meanwhile.
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
     let words = text.split(|byte| *byte == 0).filter(|word| !word.is_empty());
-    Some(words.map(|word| String::from_utf8_lossy(word).into_owned()).collect())
+    Ok(Some(words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()))
 }

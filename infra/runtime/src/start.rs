@@ -46,7 +46,7 @@ impl Runtimes {
     pub async fn start(&self, request: Request) -> Result<Container, StartError> {
         let found = self.usable(request.driver)?.clone();
         write_records(self, &found, &request)?;
-        self.inner.active.lock().insert(request.id.clone());
+        self.inner.active.lock().insert(request.id.clone(), request.cgroup().to_owned());
         let result = self.launch(&request).await;
         if result.is_err() {
             self.inner.active.lock().remove(&request.id);
@@ -93,7 +93,15 @@ impl Runtimes {
         let report: Value = serde_json::from_str(&line).unwrap_or_default();
         if let Some(pid) = report["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()) {
             let started_at = report["startedAt"].as_str().unwrap_or_default().to_owned();
-            return Ok(Container::new(self, &request.id, &request.dir, request.driver, pid, started_at));
+            let supervisor = child.id().and_then(|pid| i32::try_from(pid).ok());
+            return Ok(Container::new(
+                self,
+                &request.id,
+                &request.dir,
+                request.driver,
+                (pid, supervisor),
+                started_at,
+            ));
         }
         if let Ok(failure) = serde_json::from_value::<StartFailure>(report["error"].clone()) {
             // Its directory may be removed as soon as this returns: let it end first.

@@ -1,19 +1,12 @@
 //! Finds and removes what no object owns any more.
 
-use crate::{
-    cgroup,
-    container::read,
-    detect::{Inner, Runtimes},
-    process,
-    types::Driver,
-};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use crate::{cgroup, container::read, detect::Runtimes, process, types::Driver};
+use rustix::event::Timespec;
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 /// What a sweep removed.
@@ -38,30 +31,43 @@ pub(crate) struct Supervisor {
 
 impl Runtimes {
     /// Kills and removes every container of this instance that is neither in `keep` nor started or adopted by this
-    /// process. Records in container directories stay: they are the caller's.
+    /// process, now or while this runs. Records in container directories stay: they are the caller's.
     pub async fn sweep(&self, keep: &BTreeSet<String>) -> Swept {
-        let inner = self.inner.clone();
-        let keep = keep.clone();
-        let runtimes = self.clone();
-        tokio::task::spawn_blocking(move || {
-            let keep = keep.union(&inner.active.lock()).cloned().collect();
-            runtimes.sweep_now(&inner, &keep)
-        })
-        .await
-        .unwrap_or_default()
+        let (runtimes, keep) = (self.clone(), keep.clone());
+        tokio::task::spawn_blocking(move || runtimes.sweep_now(&keep)).await.unwrap_or_default()
     }
 
-    fn sweep_now(&self, inner: &Arc<Inner>, keep: &BTreeSet<String>) -> Swept {
+    fn sweep_now(&self, keep: &BTreeSet<String>) -> Swept {
         let mut swept = Swept::default();
-        let (kept, lost): (Vec<_>, Vec<_>) = supervisors(&inner.config.instance)
-            .into_iter()
-            .partition(|supervisor| keep.contains(&supervisor.id));
+        let supervisors = match supervisors(&self.inner.config.instance) {
+            Ok(found) => found,
+            Err(error) => {
+                // Without the whole list nothing can be told from what is in use.
+                swept.failed.push(format!("the processes of this machine cannot be listed: {error}"));
+                return swept;
+            }
+        };
+        let (kept, lost): (Vec<_>, Vec<_>) =
+            supervisors.into_iter().partition(|supervisor| keep.contains(&supervisor.id));
         let in_use: BTreeSet<String> =
             kept.iter().filter_map(|supervisor| cgroup_of(&supervisor.dir)).collect();
         for supervisor in &lost {
-            kill_and_wait(supervisor.pid);
-            swept.containers.insert(supervisor.id.clone());
+            if self.unless_active(&supervisor.id, || kill(supervisor.pid)) {
+                wait_killed(supervisor.pid);
+                swept.containers.insert(supervisor.id.clone());
+            }
         }
+        self.sweep_cgroups(&in_use, &mut swept);
+        for (driver, name, id) in self.states() {
+            let path = self.root(driver).join(name);
+            if !keep.contains(&id) && self.unless_active(&id, || remove_state(&path)) {
+                swept.containers.insert(id);
+            }
+        }
+        swept
+    }
+
+    fn sweep_cgroups(&self, in_use: &BTreeSet<String>, swept: &mut Swept) {
         let top = self.instance_cgroup();
         for pod in cgroup::children(&top) {
             for container in cgroup::children(&format!("{top}/{pod}")) {
@@ -69,21 +75,35 @@ impl Runtimes {
                 if in_use.contains(&path) {
                     continue;
                 }
-                if cgroup::destroy(&path) {
-                    swept.cgroups.insert(path);
-                } else {
-                    swept.failed.push(format!("cgroup {path} is still in use"));
+                match cgroup::destroy_while(&path, |pass| self.unless_used(&path, pass)) {
+                    Some(true) => drop(swept.cgroups.insert(path)),
+                    Some(false) => swept.failed.push(format!("cgroup {path} is still in use")),
+                    None => {}
                 }
             }
-            self.remove_pod(&pod);
+            self.unless_used(&format!("/{top}/{pod}/"), || self.remove_pod(&pod));
         }
-        for (driver, name, id) in self.states() {
-            if !keep.contains(&id) {
-                remove_state(&self.root(driver).join(name));
-                swept.containers.insert(id);
-            }
+    }
+
+    /// Does it unless the container was started or adopted by this process. Nobody can start it meanwhile.
+    fn unless_active(&self, id: &str, act: impl FnOnce()) -> bool {
+        let active = self.inner.active.lock();
+        let free = !active.contains_key(id);
+        if free {
+            act();
         }
-        swept
+        free
+    }
+
+    /// The same for a cgroup or, with a slash at its end, for all that lies below it.
+    fn unless_used(&self, path: &str, act: impl FnOnce()) -> bool {
+        let active = self.inner.active.lock();
+        let below = |used: &String| used == path || (path.ends_with('/') && used.starts_with(path));
+        let free = !active.values().any(below);
+        if free {
+            act();
+        }
+        free
     }
 
     /// Driver, file name and container id of every state on record.
@@ -110,9 +130,10 @@ impl Runtimes {
     pub(crate) async fn destroy(&self, id: &str, dir: &Path) {
         let (runtimes, id, dir) = (self.clone(), id.to_owned(), dir.to_owned());
         let work = move || {
-            let own = supervisors(&runtimes.inner.config.instance).into_iter().find(|found| found.id == id);
-            if let Some(supervisor) = own {
-                kill_and_wait(supervisor.pid);
+            let all = supervisors(&runtimes.inner.config.instance).unwrap_or_default();
+            if let Some(supervisor) = all.into_iter().find(|found| found.id == id) {
+                kill(supervisor.pid);
+                wait_killed(supervisor.pid);
             }
             if let Some(path) = cgroup_of(&dir) {
                 cgroup::destroy(&path);
@@ -129,15 +150,30 @@ impl Runtimes {
 }
 
 /// The supervisor that serves a directory, if it lives.
-pub(crate) fn supervisor_of(dir: &Path) -> Option<i32> {
-    let found = process::command_lines().into_iter().filter_map(parse);
-    found.map(|(_, supervisor)| supervisor).find(|supervisor| supervisor.dir == dir).map(|found| found.pid)
+///
+/// # Errors
+/// It cannot be told: the machine's processes cannot be listed.
+pub(crate) fn supervisor_of(dir: &Path) -> io::Result<Option<i32>> {
+    // It says who it is once its container runs; the long way is for one that is still starting, or gone.
+    let state = read::<Value>(&dir.join("state.json")).ok().flatten().unwrap_or_default();
+    let told = state["supervisor"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+    if let Some(pid) = told
+        && let Some(words) = process::command_line(pid)?
+        && parse((pid, words)).is_some_and(|(_, supervisor)| supervisor.dir == dir)
+    {
+        return Ok(Some(pid));
+    }
+    let found = process::command_lines()?.into_iter().filter_map(parse);
+    Ok(found
+        .map(|(_, supervisor)| supervisor)
+        .find(|supervisor| supervisor.dir == dir)
+        .map(|found| found.pid))
 }
 
 /// Every supervisor of an instance.
-fn supervisors(instance: &str) -> Vec<Supervisor> {
-    let found = process::command_lines().into_iter().filter_map(parse);
-    found.filter(|(owner, _)| owner == instance).map(|(_, supervisor)| supervisor).collect()
+fn supervisors(instance: &str) -> io::Result<Vec<Supervisor>> {
+    let found = process::command_lines()?.into_iter().filter_map(parse);
+    Ok(found.filter(|(owner, _)| owner == instance).map(|(_, supervisor)| supervisor).collect())
 }
 
 /// `agent-sandbox-supervisor run --instance <instance> --id <id> <dir>`.
@@ -160,12 +196,17 @@ fn cgroup_of(dir: &Path) -> Option<String> {
     config["cgroup"].as_str().map(str::to_owned)
 }
 
-/// Kills a process and waits up to two seconds for it to be gone.
-fn kill_and_wait(pid: i32) {
-    let Some(held) = process::hold(pid) else { return };
-    process::kill(&held);
-    let mut fds = [PollFd::new(&held, PollFlags::IN)];
-    let _ = poll(&mut fds, Some(&Timespec { tv_sec: 2, tv_nsec: 0 }));
+fn kill(pid: i32) {
+    if let Some(held) = process::hold(pid) {
+        process::kill(&held);
+    }
+}
+
+/// Waits up to two seconds for a process that was killed to be gone.
+fn wait_killed(pid: i32) {
+    if let Some(held) = process::hold(pid) {
+        process::ends_within(&held, Timespec { tv_sec: 2, tv_nsec: 0 });
+    }
 }
 
 fn remove_state(path: &Path) {

@@ -50,6 +50,15 @@ pub struct Request {
     pub create_timeout: Duration,
 }
 
+// === impl Request ===
+
+impl Request {
+    /// Path of its cgroup.
+    pub(crate) fn cgroup(&self) -> &str {
+        self.spec["linux"]["cgroupsPath"].as_str().unwrap_or_default()
+    }
+}
+
 /// What the root file system is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

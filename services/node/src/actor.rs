@@ -6,6 +6,7 @@
 
 mod adopt;
 mod apply;
+mod end;
 mod ops;
 mod steps;
 mod told;
@@ -25,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::images::Local;
-use crate::record::Record;
+use crate::record::{Keeper, Record};
 use crate::registry;
 use crate::shared::{Shared, Teller};
 use crate::work::{self, Pause, Trouble};
@@ -41,6 +42,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(crate) enum Command {
     /// Stop all containers and leave the Pod as it is; answer when none runs.
     Halt(Duration, oneshot::Sender<()>),
+    /// Fail the Pod for this reason: the machine needs what it uses.
+    Evict(String),
 }
 
 /// What came of work in flight.
@@ -54,9 +57,12 @@ pub(crate) enum Outcome {
     Exited(String, runtime::Exit, String),
     Written(Box<PodStatus>, work::api::Written),
     Detached(Result<(), String>),
+    Freed(Result<(), String>),
     Cleaned(Result<(), String>),
     Deleted(Result<(), String>),
     Measured(Option<String>),
+    Recorded(std::io::Result<()>),
+    Refreshed(Result<(), Trouble>),
 }
 
 /// A probe's result.
@@ -74,6 +80,9 @@ pub(crate) struct Actor {
     spec: Spec,
     facts: Facts,
     record: Record,
+    keeper: Keeper,
+    /// The record has changed since it was last handed over to be written.
+    unsaved: bool,
     driver: Result<Driver, String>,
     written: PodStatus,
     stale_since: Option<Timestamp>,
@@ -89,6 +98,7 @@ pub(crate) struct Actor {
     probes: JoinSet<()>,
     probing: HashMap<(String, ProbeKind), tokio::task::AbortHandle>,
     probed: (mpsc::Sender<Probed>, mpsc::Receiver<Probed>),
+    pulling: (mpsc::Sender<work::image::Progress>, mpsc::Receiver<work::image::Progress>),
     entry: Arc<registry::Pod>,
     named: Option<std::net::Ipv4Addr>,
     backing_off: BTreeSet<String>,
@@ -114,7 +124,9 @@ impl Actor {
         mut commands: mpsc::Receiver<Command>,
         shutdown: CancellationToken,
     ) {
-        self.adopt().await;
+        if shutdown.run_until_cancelled(self.adopt()).await.is_none() {
+            return;
+        }
         self.entry.set_adopted();
         while !self.is_over() {
             let wake = self.advance();
@@ -130,11 +142,15 @@ impl Actor {
                 }
                 (op, outcome) = self.ops.next() => self.apply(&op, outcome),
                 Some(probed) = self.probed.1.recv() => self.apply_probe(&probed),
-                Some(Command::Halt(grace, done)) = commands.recv() => {
-                    self.halt(grace).await;
-                    let _ = done.send(());
-                    return;
-                }
+                Some((name, words)) = self.pulling.1.recv() => self.pulls(&name, words),
+                Some(command) = commands.recv() => match command {
+                    Command::Halt(grace, done) => {
+                        self.halt(grace).await;
+                        let _ = done.send(());
+                        return;
+                    }
+                    Command::Evict(message) => self.evict(message),
+                },
                 () = sleep_until(wake, self.shared.now()) => {}
             }
         }
@@ -200,6 +216,10 @@ impl Actor {
             return;
         };
         self.spec = spec_of(&pod);
+        let shown = |pod: &Pod| (pod.metadata.labels.clone(), pod.metadata.annotations.clone());
+        if shown(&pod) != shown(&self.pod) {
+            self.facts.projected_at = None;
+        }
         if let Some(status) = &pod.status
             && !self.ops.has(&Op::Status)
             && is_newer(&pod, &self.pod)
@@ -216,6 +236,7 @@ impl Actor {
     fn after(&mut self, wake: Option<Timestamp>) -> Option<Timestamp> {
         self.publish_name();
         self.tell_back_off();
+        self.keep_record();
         let now = self.shared.now();
         let limited = work::disk::is_limited(&self.pod) && self.facts.active() && self.deletion().is_none();
         if limited {

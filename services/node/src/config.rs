@@ -32,6 +32,8 @@ pub struct Config {
     pub max_pods: u32,
     /// Bytes of memory that all sandboxes together may use; unset leaves a tenth of the machine's to itself.
     pub memory_cap: Option<u64>,
+    /// Free bytes of disk below which unused images and then Pods have to go; unset is a tenth of the disk, at most 5 GiB.
+    pub disk_reserve: Option<u64>,
     /// Bytes at which a container's log is rotated.
     pub log_bytes: u64,
     /// Log files kept per container.
@@ -60,6 +62,7 @@ impl Default for Config {
             parallel_starts: 0,
             max_pods: 1000,
             memory_cap: None,
+            disk_reserve: None,
             log_bytes: 10 << 20,
             log_files: 3,
             subnet: None,

@@ -1,11 +1,13 @@
 //! The images of this machine, as containers need them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use image::{Credentials, HOST_IMAGE, HOST_IMAGE_SHORT, Image, Progress};
 use lifecycle::pod::reason;
+use parking_lot::Mutex;
 use podspec::RootBind;
 use serde::Deserialize;
 
@@ -28,7 +30,25 @@ pub(crate) struct Local {
 #[derive(Clone)]
 pub(crate) struct Images {
     store: image::Images,
+    pulled: Arc<Pulled>,
 }
+
+/// The names of images that Pods had pulled, kept in a file.
+struct Pulled {
+    path: PathBuf,
+    names: Mutex<BTreeSet<String>>,
+}
+
+/// How far a pull is.
+#[derive(Default)]
+struct Tally {
+    /// Bytes that are here and bytes in all, by layer.
+    layers: BTreeMap<String, (u64, u64)>,
+    told: Option<Instant>,
+}
+
+/// How often a pull tells how far it is.
+const TELL_PERIOD: Duration = Duration::from_secs(2);
 
 /// A docker configuration file's credentials.
 #[derive(Deserialize)]
@@ -54,7 +74,7 @@ impl Images {
         let dir = paths.data().join("images");
         let opened = tokio::task::spawn_blocking(move || image::Images::open(dir)).await;
         let store = opened.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
-        Ok(Self { store })
+        Ok(Self { store, pulled: Arc::new(Pulled::open(paths.data().join("pulled.json"))) })
     }
 
     pub(crate) fn store(&self) -> &image::Images {
@@ -82,10 +102,89 @@ impl Images {
     }
 
     /// Fetches the image, with the first of the Pod's credentials that are for its registry.
-    pub(crate) async fn pull(&self, reference: &str, secrets: &[Vec<u8>]) -> Result<Arc<Local>, Trouble> {
+    /// `tell` hears now and then how far it is.
+    pub(crate) async fn pull(
+        &self,
+        reference: &str,
+        secrets: &[Vec<u8>],
+        tell: impl Fn(String) + Send + Sync + 'static,
+    ) -> Result<Arc<Local>, Trouble> {
         let credentials = secrets.iter().find_map(|secret| credentials(secret, registry(reference)));
-        let image = self.store.pull(reference, credentials, |_: Progress| {}).await;
-        image.map(Local::of).map_err(|error| trouble(&error))
+        let tally = Mutex::new(Tally::default());
+        let report = move |progress: Progress| {
+            if let Some(words) = tally.lock().add(progress, Instant::now()) {
+                tell(words);
+            }
+        };
+        let image = self.store.pull(reference, credentials, report).await;
+        let image = image.map_err(|error| trouble(&error))?;
+        let (pulled, name) = (Arc::clone(&self.pulled), image.reference.clone());
+        let _ = tokio::task::spawn_blocking(move || pulled.add(&name)).await;
+        Ok(Local::of(image))
+    }
+
+    /// Removes the names of images that were pulled for Pods, that no Pod here uses, and that can be had again: what a
+    /// person pulled or imported stays. Gives how many.
+    pub(crate) async fn collect(&self, used: &[String]) -> usize {
+        let mut removed = 0;
+        for image in self.store.list() {
+            let wanted = used.contains(&image.digest) || used.contains(&image.reference);
+            if wanted || !self.pulled.has(&image.reference) {
+                continue;
+            }
+            match self.store.remove(&image.reference).await {
+                Ok(_) => removed += 1,
+                Err(error) => {
+                    tracing::warn!(image = image.reference, %error, "an unused image is not removed")
+                }
+            }
+        }
+        removed
+    }
+}
+
+// === impl Pulled ===
+
+impl Pulled {
+    fn open(path: PathBuf) -> Self {
+        let text = std::fs::read(&path).unwrap_or_default();
+        Self { names: Mutex::new(serde_json::from_slice(&text).unwrap_or_default()), path }
+    }
+
+    fn has(&self, reference: &str) -> bool {
+        self.names.lock().contains(reference)
+    }
+
+    /// Notes the name down. If that fails, the image is merely not removed when space is short.
+    fn add(&self, reference: &str) {
+        let mut names = self.names.lock();
+        if names.insert(reference.to_owned()) {
+            let fresh = self.path.with_extension("new");
+            let written = serde_json::to_vec(&*names).map_err(std::io::Error::from);
+            let written = written.and_then(|text| std::fs::write(&fresh, text));
+            if let Err(error) = written.and_then(|()| std::fs::rename(fresh, &self.path)) {
+                tracing::warn!(%error, "a pulled image is not noted down");
+            }
+        }
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    /// Takes a layer's progress in. Says how far all of them are, but not more often than clients want to hear it.
+    fn add(&mut self, progress: Progress, now: Instant) -> Option<String> {
+        let done = if progress.ready { progress.total } else { progress.done };
+        self.layers.insert(progress.layer, (done, progress.total));
+        if self.told.is_some_and(|told| now < told + TELL_PERIOD) {
+            return None;
+        }
+        let (done, total) =
+            self.layers.values().fold((0, 0), |sum, layer| (sum.0 + layer.0, sum.1 + layer.1));
+        let percent = (done * 100).checked_div(total)?;
+        self.told = Some(now);
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        Some(format!("pulling image: {percent}% ({} of {} MiB)", mib(done), mib(total)))
     }
 }
 
@@ -161,6 +260,22 @@ fn credentials(secret: &[u8], registry: &str) -> Option<Credentials> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pull_tells_how_far_all_layers_are_every_other_second() {
+        let mut tally = Tally::default();
+        let begun = Instant::now();
+        let layer = |layer: &str, done: u64, ready| Progress {
+            layer: layer.to_owned(),
+            done: done << 20,
+            total: 10 << 20,
+            ready,
+        };
+        let mut add = |progress, seconds| tally.add(progress, begun + Duration::from_secs(seconds));
+        assert_eq!(add(layer("a", 1, false), 0).as_deref(), Some("pulling image: 10% (1 of 10 MiB)"));
+        assert_eq!(add(layer("b", 2, false), 1), None);
+        assert_eq!(add(layer("a", 0, true), 2).as_deref(), Some("pulling image: 60% (12 of 20 MiB)"));
+    }
 
     #[test]
     fn credentials_are_found_for_the_images_registry_only() {

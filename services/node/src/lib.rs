@@ -15,8 +15,10 @@
 
 mod actor;
 mod config;
+mod disk;
 mod images;
 mod kubelet;
+mod links;
 mod logs;
 mod machine;
 mod names;
@@ -40,3 +42,11 @@ pub use kubelet::Kubelet;
 pub use node::{BuildError, Node, Stopper};
 pub use persistent::FINALIZER;
 pub use runtime::Driver;
+
+/// Unmounts the Pods' volumes in memory, for a machine on which no node runs any more.
+///
+/// # Errors
+/// What the file system says; what is still mounted stays.
+pub fn release_memory(data_dir: &std::path::Path, run_dir: &std::path::Path) -> std::io::Result<()> {
+    volumes::release_all(&paths::Paths::new(data_dir, run_dir))
+}

@@ -59,12 +59,14 @@ pub(crate) async fn send(
     loop {
         // Asked before reading: what was written before the end is read after it.
         let alive = *running.borrow_and_update();
-        while let Some(line) = reader.next().await? {
-            if !sender.line(&line).await {
-                return Ok(());
-            }
+        if !sender.all(&mut reader).await? {
+            return Ok(());
         }
         if reader.rotated().await {
+            // Its last lines may have been written after we read it and before it was put aside.
+            if !sender.all(&mut reader).await? {
+                return Ok(());
+            }
             reader = Reader::open(path).await?;
             continue;
         }
@@ -96,6 +98,16 @@ struct Sender<'a> {
 // === impl Sender ===
 
 impl Sender<'_> {
+    /// Sends what is left of a file. False when enough was sent or the reader has left.
+    async fn all(&mut self, reader: &mut Reader) -> std::io::Result<bool> {
+        while let Some(line) = reader.next().await? {
+            if !self.line(&line).await {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Sends one line if it is asked for. False when enough was sent or the reader has left.
     async fn line(&mut self, raw: &[u8]) -> bool {
         let Some(line) = Line::parse(raw) else { return true };

@@ -17,12 +17,13 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::images::Images;
 use crate::kubelet::Kubelet;
+use crate::links::Links;
 use crate::machine::{self, Machine};
 use crate::paths::Paths;
 use crate::pods::{Halt, Pods};
 use crate::shared::Shared;
 use crate::sources::Sources;
-use crate::{names, persistent, register, roots};
+use crate::{disk, names, persistent, register, roots};
 
 /// Why a node could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,7 @@ pub struct Node {
     machine: Machine,
     kubelet: Kubelet,
     classes: Informer<k8s_openapi::api::node::v1::RuntimeClass, String>,
+    services: Informer<k8s_openapi::api::core::v1::Service, Vec<(String, String)>>,
     events: kubekit::events::Writer,
     halts: (mpsc::Sender<Halt>, mpsc::Receiver<Halt>),
 }
@@ -94,12 +96,15 @@ impl Node {
             host_paths: config.host_paths.clone(),
             ..Policy::default()
         };
+        let (links, services) = Links::new(client.clone());
         let shared = Arc::new(Shared {
             sources: Sources::new(client.clone()),
+            links,
             clock: Arc::new(SystemClock) as Arc<dyn Clock>,
             starts: Semaphore::new(starts),
             classes: classes.reader(),
             registry: Default::default(),
+            disk: Default::default(),
             names: Default::default(),
             config,
             client,
@@ -112,7 +117,7 @@ impl Node {
             recorder,
         });
         let kubelet = Kubelet::new(Arc::clone(&shared));
-        Ok(Self { shared, machine, kubelet, classes, events, halts: mpsc::channel(4) })
+        Ok(Self { shared, machine, kubelet, classes, services, events, halts: mpsc::channel(4) })
     }
 
     /// The kubelet-shaped endpoints.
@@ -137,9 +142,10 @@ impl Node {
 
     /// Runs Pods until shutdown. Containers outlive this: the next node on the same data directory takes them over.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { shared, machine, classes, events, halts, .. } = self;
+        let Self { shared, machine, classes, services, events, halts, .. } = self;
         let mut parts = JoinSet::new();
         parts.spawn(classes.run(shutdown.clone()));
+        parts.spawn(services.run(shutdown.clone()));
         parts.spawn(events.run(shutdown.clone()));
         let (network, stop) = (shared.network.clone(), shutdown.clone());
         parts.spawn(async move { network.run(stop).await });
@@ -147,6 +153,7 @@ impl Node {
         parts.spawn(names::run(Arc::clone(&shared), shutdown.clone()));
         parts.spawn(persistent::run(Arc::clone(&shared), shutdown.clone()));
         let pods = Pods::new(Arc::clone(&shared));
+        parts.spawn(disk::run(Arc::clone(&shared), pods.reader(), pods.evictions(), shutdown.clone()));
         parts.spawn(roots::run(Arc::clone(&shared), pods.reader(), shutdown.clone()));
         drop(halts.0);
         pods.run(halts.1, shutdown.clone()).await;

@@ -43,7 +43,11 @@ impl Paths {
 
     /// The writable layer of one run of a container that keeps none.
     pub(crate) fn layer(&self, uid: &str, container: &str, attempt: u32) -> PathBuf {
-        self.pod(uid).join("layers").join(run_name(container, attempt))
+        self.layers(uid).join(run_name(container, attempt))
+    }
+
+    pub(crate) fn layers(&self, uid: &str) -> PathBuf {
+        self.pod(uid).join("layers")
     }
 
     pub(crate) fn logs(&self, uid: &str, container: &str) -> PathBuf {

@@ -34,7 +34,11 @@ pub(crate) struct Pods {
     /// Whose name it is now.
     current: HashMap<Key, String>,
     tasks: JoinSet<String>,
+    evictions: (mpsc::Sender<Eviction>, mpsc::Receiver<Eviction>),
 }
+
+/// The uid of a Pod that has to go, and why.
+pub(crate) type Eviction = (String, String);
 
 /// Names of Pods that changed.
 #[derive(Default)]
@@ -65,7 +69,13 @@ impl Pods {
             actors: HashMap::new(),
             current: HashMap::new(),
             tasks: JoinSet::new(),
+            evictions: mpsc::channel(4),
         }
+    }
+
+    /// Where to say that a Pod has to go.
+    pub(crate) fn evictions(&self) -> mpsc::Sender<Eviction> {
+        self.evictions.0.clone()
     }
 
     pub(crate) fn reader(&self) -> Reader<Pod> {
@@ -121,6 +131,12 @@ impl Pods {
                     if let Ok(uid) = ended {
                         self.actors.remove(&uid);
                         self.current.retain(|_, current| *current != uid);
+                    }
+                }
+                Some((uid, message)) = self.evictions.1.recv() => {
+                    if let Some(actor) = self.actors.get(&uid) {
+                        // One that is too busy to listen is asked again when the disk is looked at again.
+                        let _ = actor.commands.try_send(Command::Evict(message));
                     }
                 }
                 Some(halt) = halts.recv() => {

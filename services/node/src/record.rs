@@ -4,6 +4,8 @@
 //! After a loss of power nothing runs any more; then a missing or torn record costs nothing but the wish to read it:
 //! the status last written to the API says the rest.
 
+mod keeper;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
@@ -16,6 +18,10 @@ use lifecycle::pod::{
 };
 use runtime::Driver;
 use serde::{Deserialize, Serialize};
+
+use crate::work::start;
+
+pub(crate) use keeper::{Keeper, Page};
 
 /// The version of the format; another one is not read.
 const VERSION: u32 = 1;
@@ -31,9 +37,12 @@ pub(crate) struct Record {
     /// The address slot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) slot: Option<u16>,
-    /// Attempts of the gVisor pause container so far, if the Pod has one.
-    #[serde(default)]
-    pub(crate) pause: Option<u32>,
+    /// The run of the gVisor pause container, if the Pod has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pause_run: Option<u32>,
+    /// The same of one that was started under its former name, which a container of the Pod could have, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pause: Option<u32>,
     #[serde(default)]
     accepted_at: Option<Timestamp>,
     #[serde(default)]
@@ -100,6 +109,7 @@ impl Record {
             name: name.to_owned(),
             driver,
             slot: None,
+            pause_run: None,
             pause: None,
             accepted_at: None,
             verdict: None,
@@ -125,13 +135,20 @@ impl Record {
     /// The runtime's ids of all containers that may exist.
     pub(crate) fn ids(&self, uid: &str) -> Vec<String> {
         let runs = self.runs.iter().map(|(name, run)| runtime::container_id(uid, name, *run));
-        let pause = self.pause.map(|run| runtime::container_id(uid, crate::work::start::PAUSE, run));
+        let pause = self.pause().map(|(name, run)| runtime::container_id(uid, name, run));
         runs.chain(pause).collect()
     }
 
-    /// A number that no pause container of this Pod had before.
-    pub(crate) fn next_pause(&self) -> u32 {
-        self.runs.values().sum()
+    /// Name and run of the pause container.
+    pub(crate) fn pause(&self) -> Option<(&'static str, u32)> {
+        let former = self.pause.map(|run| (start::FORMER_PAUSE, run));
+        self.pause_run.map(|run| (start::PAUSE, run)).or(former)
+    }
+
+    /// Counts one more pause container; its number is one that none of this Pod had before.
+    pub(crate) fn next_pause(&mut self) {
+        self.pause_run = Some(self.runs.values().sum());
+        self.pause = None;
     }
 
     /// Counts one more run.
@@ -308,6 +325,27 @@ mod tests {
         assert_eq!(kept.containers["app"].backoff, known.containers["app"].backoff);
         assert_eq!(kept.containers["app"].restarts, 1);
         assert!(matches!(&kept.containers["idle"].state, State::Running(run) if run.image == "i:2"));
+    }
+
+    /// Kubernetes allows any DNS label as a container's name, "pause" included.
+    #[test]
+    fn a_container_named_pause_is_not_the_pause_container() {
+        let mut record = Record::new("ns", "p", Driver::Runsc);
+        record.next_run("pause");
+        record.next_pause();
+        let ids: std::collections::BTreeSet<_> = record.ids("u").into_iter().collect();
+        assert_eq!(ids.len(), 2, "{ids:?}");
+    }
+
+    #[test]
+    fn a_pause_container_of_the_former_name_is_found_until_a_new_one_is_made() {
+        let old = br#"{"version":1,"namespace":"ns","name":"p","driver":"runsc","pause":3,"containers":{},"runs":{"app":3}}"#;
+        let mut record: Record = serde_json::from_slice(old).unwrap();
+        assert_eq!(record.pause(), Some(("pause", 3)));
+        assert!(record.ids("u").contains(&runtime::container_id("u", "pause", 3)));
+        record.next_run("app");
+        record.next_pause();
+        assert_eq!(record.pause(), Some((".pause", 4)));
     }
 
     #[test]

@@ -38,13 +38,17 @@ pub(crate) async fn run(shared: Arc<Shared>, machine: Machine, shutdown: Cancell
             tokio::time::sleep(RETRY).await;
         }
         let mut beats = 0_u32;
+        let mut pressure = shared.disk.follow();
         loop {
             if let Err(error) = heartbeat(&shared).await {
                 tracing::warn!(%error, "no heartbeat");
             }
-            tokio::time::sleep(HEARTBEAT).await;
+            let changed = tokio::select! {
+                () = tokio::time::sleep(HEARTBEAT) => false,
+                changed = pressure.changed() => changed.is_ok(),
+            };
             beats = beats.wrapping_add(1);
-            if beats.is_multiple_of(REFRESH) && register(&shared, &machine).await.is_err() {
+            if (changed || beats.is_multiple_of(REFRESH)) && register(&shared, &machine).await.is_err() {
                 tracing::warn!("the node's status was not refreshed");
             }
         }
@@ -102,7 +106,7 @@ fn status(shared: &Shared, machine: &Machine, old: &Node, now: &str) -> Value {
         "capacity": resources(machine.memory_bytes),
         "allocatable": resources(capped.min(machine.memory_bytes)),
         "addresses": addresses,
-        "conditions": conditions(old, now),
+        "conditions": conditions(old, shared.disk.is_pressed(), now),
         "runtimeHandlers": runtime_handlers(shared),
         "nodeInfo": {
             "architecture": arch(),
@@ -134,11 +138,16 @@ fn runtime_handlers(shared: &Shared) -> Vec<Value> {
         .collect()
 }
 
-/// The kubelet's conditions; a node that can write them has none of the troubles.
-fn conditions(old: &Node, now: &str) -> Vec<Value> {
+/// The kubelet's conditions; a node that can write them has none of the troubles but a full disk.
+fn conditions(old: &Node, disk_pressure: bool, now: &str) -> Vec<Value> {
+    let disk = if disk_pressure {
+        ("DiskPressure", "True", "KubeletHasDiskPressure", "kubelet has disk pressure")
+    } else {
+        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure")
+    };
     let rows = [
         ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        disk,
         ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
         ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
     ];

@@ -1,5 +1,7 @@
 //! The containers that exec, attach, logs and port-forward can reach, by Pod.
 
+mod layers;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -9,12 +11,15 @@ use parking_lot::RwLock;
 use runtime::{Container, Driver};
 use tokio::sync::watch;
 
+pub(crate) use layers::{Claim, Layers};
+
 /// Pods by namespace and name.
 #[derive(Default)]
 pub(crate) struct Registry {
     /// Whether every Pod of the first complete list is in here.
     listed: watch::Sender<bool>,
     pods: RwLock<HashMap<(String, String), Arc<Pod>>>,
+    pub(crate) layers: Layers,
 }
 
 /// One Pod, kept up to date by its actor.
@@ -31,6 +36,8 @@ struct State {
     address: Option<Ipv4Addr>,
     containers: BTreeMap<String, Live>,
     images: BTreeMap<String, String>,
+    /// Directories of its persistent volumes.
+    claims: Vec<PathBuf>,
 }
 
 /// One container.
@@ -119,6 +126,14 @@ impl Pod {
 
     pub(crate) fn set_image(&self, container: &str, image: &str) {
         self.state.write().images.insert(container.to_owned(), image.to_owned());
+    }
+
+    pub(crate) fn claims(&self) -> Vec<PathBuf> {
+        self.state.read().claims.clone()
+    }
+
+    pub(crate) fn set_claims(&self, claims: Vec<PathBuf>) {
+        self.state.write().claims = claims;
     }
 
     pub(crate) fn container(&self, name: &str) -> Option<Live> {

@@ -59,6 +59,8 @@ async fn collect(shared: &Shared, sandboxes: &Reader<String>, pods: &Reader<Pod>
     owners.extend(pods.list().iter().filter_map(|(_, pod)| work::owner(pod).map(|owner| owner.uid.clone())));
     let gone: Vec<_> =
         present.into_iter().filter(|uid| !owners.contains(uid)).map(|uid| roots.join(uid)).collect();
+    let held = |dir: &std::path::PathBuf| shared.registry.layers.are_held_below(dir);
+    let gone: Vec<_> = gone.into_iter().filter(|dir| !held(dir)).collect();
     let removed = tokio::task::spawn_blocking(move || {
         for dir in gone {
             if let Err(error) = work::cleanup::remove(&dir) {

@@ -14,7 +14,9 @@ use telemetry::Clock;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
+use crate::disk::Pressure;
 use crate::images::Images;
+use crate::links::Links;
 use crate::paths::Paths;
 use crate::registry::Registry;
 use crate::sources::Sources;
@@ -31,11 +33,13 @@ pub(crate) struct Shared {
     pub(crate) network: Network,
     pub(crate) images: Images,
     pub(crate) sources: Sources,
+    pub(crate) links: Links,
     pub(crate) recorder: EventRecorder,
     pub(crate) clock: Arc<dyn Clock>,
     /// Containers being started.
     pub(crate) starts: Semaphore,
     pub(crate) registry: Registry,
+    pub(crate) disk: Pressure,
     pub(crate) names: Mutex<Names>,
     /// Handlers of the runtime classes by name.
     pub(crate) classes: Reader<String>,

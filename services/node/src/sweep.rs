@@ -31,6 +31,7 @@ pub(crate) async fn leftovers(shared: Arc<Shared>, keep: BTreeSet<String>, ids: 
     if !swept.containers.is_empty() {
         tracing::info!(count = swept.containers.len(), "removed containers that no pod owns");
     }
+    shared.registry.layers.set_swept();
     for failed in swept.failed {
         tracing::warn!(failed, "a container that no pod owns could not be removed");
     }

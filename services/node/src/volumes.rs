@@ -19,7 +19,7 @@ use podspec::{Host, Volume};
 use crate::paths::{Paths, is_plain};
 use crate::sources::Sources;
 
-pub(crate) use empty::{release as release_memory, usage};
+pub(crate) use empty::{release as release_memory, release_all, usage};
 
 /// Why a volume is not there. The Pod waits; it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,8 @@ pub(crate) struct Maker<'a> {
     pub(crate) host: &'a Host,
     pub(crate) pod: &'a Pod,
     pub(crate) pod_ips: &'a [String],
+    /// The host's id of the sandbox's root.
+    pub(crate) first_id: u32,
 }
 
 // === impl Maker ===
@@ -61,8 +63,7 @@ impl Maker<'_> {
     async fn one(&self, asked: &Asked) -> Result<Volume, String> {
         let path = self.paths.pod_volumes(self.uid()).join(&asked.name);
         if let Some(empty) = &asked.empty_dir {
-            let shared = self.mounted_by(&asked.name) > 1;
-            return empty::make(self.paths, self.uid(), &asked.name, empty, shared, self.group());
+            return empty::make(self.paths, self.uid(), &asked.name, empty, self.first_id, self.group());
         }
         if let Some(claim) = &asked.persistent_volume_claim {
             let path = self.claimed(&claim.claim_name).await?;
@@ -72,8 +73,7 @@ impl Maker<'_> {
             return host_path(&host.path, host.type_.as_deref().unwrap_or_default());
         }
         let files = self.project(asked).await?;
-        payload::write(&path, &files, self.group())
-            .map_err(|error| format!("{}: {error}", path.display()))?;
+        self.write(asked, files).await?;
         Ok(Volume::Dir { path, read_only: true })
     }
 
@@ -97,12 +97,6 @@ impl Maker<'_> {
         let path = self.paths.persistent_volumes().join(&volume);
         open_directory(&path, self.group()).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(path)
-    }
-
-    fn mounted_by(&self, volume: &str) -> usize {
-        let spec = self.spec();
-        let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-        containers.filter(|c| c.volume_mounts.iter().flatten().any(|mount| mount.name == volume)).count()
     }
 
     fn spec(&self) -> &PodSpec {

@@ -3,6 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod cleanup;
 pub(crate) mod disk;
+mod grpc;
 pub(crate) mod hook;
 pub(crate) mod http;
 pub(crate) mod image;
@@ -10,6 +11,7 @@ pub(crate) mod network;
 mod pause;
 pub(crate) mod probe;
 pub(crate) mod start;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -78,22 +80,69 @@ pub(crate) fn needs_address(pod: &Pod) -> bool {
     volumes.iter().any(|volume| volume.downward_api.is_some() || volume.projected.is_some())
 }
 
+/// Whether the Pod has a volume in memory.
+pub(crate) fn has_memory(pod: &Pod) -> bool {
+    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
+    let empty = volumes.iter().filter_map(|volume| volume.empty_dir.as_ref());
+    empty.into_iter().any(|empty| empty.medium.as_deref() == Some("Memory"))
+}
+
 /// Makes the Pod's volumes.
 pub(crate) async fn volumes(
     shared: &Shared,
     pod: &Pod,
     ips: &[String],
+    first_id: u32,
 ) -> Result<BTreeMap<String, Volume>, Trouble> {
-    let maker = Maker {
+    let made = maker(shared, pod, ips, first_id).make().await;
+    made.map_err(|failure| Trouble { reason: reason::CREATING, message: failure.to_string() })
+}
+
+/// Makes the files that show objects anew, where they have changed. Containers that mount a single one of them with
+/// `subPath` keep what they have, as in Kubernetes.
+pub(crate) async fn refresh_volumes(shared: &Shared, pod: &Pod, ips: &[String]) -> Result<(), Trouble> {
+    let made = maker(shared, pod, ips, 0).refresh().await;
+    made.map_err(|failure| Trouble { reason: reason::CREATING, message: failure.to_string() })
+}
+
+fn maker<'a>(shared: &'a Shared, pod: &'a Pod, ips: &'a [String], first_id: u32) -> Maker<'a> {
+    Maker {
         client: &shared.client,
         sources: &shared.sources,
         paths: &shared.paths,
         host: &shared.host,
         pod,
         pod_ips: ips,
-    };
-    let made = maker.make().await;
-    made.map_err(|failure| Trouble { reason: reason::CREATING, message: failure.to_string() })
+        first_id,
+    }
+}
+
+/// Removes what the containers of a Pod that was evicted wrote. Kept layers and persistent volumes stay.
+pub(crate) async fn free(shared: &Shared, uid: &str) -> Result<(), String> {
+    let (paths, uid) = (shared.paths.clone(), uid.to_owned());
+    let removed = tokio::task::spawn_blocking(move || {
+        crate::volumes::release_memory(&paths, &uid)?;
+        cleanup::remove(&paths.pod_volumes(&uid))?;
+        cleanup::remove(&paths.layers(&uid))
+    });
+    let removed = removed.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    removed.map_err(|error| format!("directory of the pod: {error}"))
+}
+
+/// The bytes of disk that a container asks for.
+pub(crate) fn requested_disk(container: &Asked) -> Option<u64> {
+    let asked = container.resources.as_ref()?.requests.as_ref()?.get("ephemeral-storage")?;
+    u64::try_from(podspec::quantity::millis(&asked.0)? / 1000).ok()
+}
+
+/// The directories of the persistent volumes among these.
+pub(crate) fn claims(shared: &Shared, volumes: &BTreeMap<String, Volume>) -> Vec<std::path::PathBuf> {
+    let all = shared.paths.persistent_volumes();
+    let dirs = volumes.values().filter_map(|volume| match volume {
+        Volume::Dir { path, .. } => Some(path.clone()),
+        Volume::Memory { .. } => None,
+    });
+    dirs.filter(|path| path.starts_with(&all)).collect()
 }
 
 /// Stops a container: its preStop hook, its stop signal, and the kill when the time is up.

@@ -14,14 +14,20 @@ async fn one_container_runs_is_probed_entered_and_restarted() {
     let mut app =
         shell("app", &format!("python3 -m http.server 8080 --directory /tmp >/dev/null 2>&1 & {WAIT}"));
     app["readinessProbe"] = json!({"httpGet": {"port": 8080}, "periodSeconds": 1});
-    let spec = json!({"runtimeClassName": "gvisor", "terminationGracePeriodSeconds": 1, "containers": [app]});
+    app["volumeMounts"] = json!([{"name": "shm", "mountPath": "/mem"}]);
+    let spec = json!({
+        "runtimeClassName": "gvisor", "terminationGracePeriodSeconds": 1, "containers": [app],
+        "volumes": [{"name": "shm", "emptyDir": {"medium": "Memory"}}],
+    });
     world.pod("g", spec).await;
     world.ready("g").await;
     // gVisor's kernel calls itself 4.4.0.
     let (out, err, code) = world.exec("g", &["sh", "-c", "uname -r; exit 4"]).await;
     assert_eq!((out.as_str(), code), ("4.4.0\n", 4), "{err}");
-    world.exec("g", &["sh", "-c", "kill -TERM 1"]).await;
+    world.exec("g", &["sh", "-c", "echo kept > /mem/f; kill -TERM 1"]).await;
     world.wait("g", "a second run", |pod| state(pod, "app")["restartCount"] == 1 && is_ready(pod)).await;
+    let (out, err, _) = world.exec("g", &["cat", "/mem/f"]).await;
+    assert_eq!(out, "kept\n", "{err}");
     world.delete("g").await;
     world.end().await;
 }
@@ -34,13 +40,14 @@ async fn several_containers_share_one_sandbox() {
         "initContainers": [shell("init", "echo ready")],
         "containers": [
             shell("server", &format!("python3 -m http.server 8080 --bind 127.0.0.1 --directory /etc >/dev/null 2>&1 & {WAIT}")),
-            shell("client", WAIT),
+            // Kubernetes allows the name; the container that holds the sandbox together must not be called so.
+            shell("pause", WAIT),
         ],
     });
     world.pod("m", spec).await;
     world.ready("m").await;
     let fetch = "import urllib.request as u, time\nfor n in range(50):\n  try: print(u.urlopen('http://127.0.0.1:8080/hostname').read().decode(), end=''); break\n  except OSError: time.sleep(0.1)";
-    let params = kube::api::AttachParams::default().container("client").stdin(false).stderr(false);
+    let params = kube::api::AttachParams::default().container("pause").stdin(false).stderr(false);
     let mut process = world.pods().exec("m", ["python3", "-c", fetch], &params).await.unwrap();
     let mut out = String::new();
     tokio::io::AsyncReadExt::read_to_string(&mut process.stdout().unwrap(), &mut out).await.unwrap();

@@ -5,7 +5,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolume, PersistentVolumeClaim, Secret, Service};
 use kube::api::{AttachParams, DeleteParams, LogParams};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -141,6 +141,101 @@ async fn init_containers_sidecars_and_volumes_work_together() {
         world.exec("full", &["sh", "-c", "dd if=/dev/zero of=/mem/big bs=1M count=2 2>/dev/null"]).await;
     assert_ne!(code, 0, "the memory volume is limited");
     world.delete("full").await;
+    world.end().await;
+}
+
+/// Kubernetes: an emptyDir lives as long as its Pod, in memory, too, whatever happens to its containers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_in_memory_outlives_restarts_and_has_parts_and_a_group() {
+    let world = World::new().await;
+    let script = format!("test -e /mem/f && {{ {WAIT}; }}; echo kept > /mem/f; echo part > /part/g; exit 1");
+    let mut app = shell("app", &script);
+    app["volumeMounts"] = json!([
+        {"name": "shm", "mountPath": "/mem"}, {"name": "shm", "mountPath": "/part", "subPath": "a/b"},
+    ]);
+    world
+        .pod(
+            "mem",
+            json!({
+                "terminationGracePeriodSeconds": 1, "securityContext": {"fsGroup": 4242, "runAsUser": 1000},
+                "containers": [app], "volumes": [{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}],
+            }),
+        )
+        .await;
+    world.wait("mem", "a second run", |pod| state(pod, "app")["restartCount"] == 1 && is_ready(pod)).await;
+    let script = "cat /mem/f /mem/a/b/g; stat -c '%u:%g %a' /mem/f /mem; stat -f -c %T /mem; \
+                  head -c 2M /dev/zero > /mem/big 2>/dev/null || echo full";
+    let (out, err, _) = world.exec("mem", &["sh", "-c", script]).await;
+    assert_eq!(out, "kept\npart\n1000:4242 644\n0:4242 2777\ntmpfs\nfull\n", "{err}");
+    world.delete("mem").await;
+    world.end().await;
+}
+
+/// Kubernetes: files that show objects and fields follow them; one that is mounted alone by `subPath` does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_follow_the_objects_that_they_show() {
+    let world = World::new().await;
+    world.create::<ConfigMap>(json!({"metadata": {"name": "conf"}, "data": {"key": "old"}})).await;
+    let mut app = shell("app", WAIT);
+    app["volumeMounts"] = json!([
+        {"name": "conf", "mountPath": "/conf"}, {"name": "conf", "mountPath": "/one", "subPath": "key"},
+        {"name": "down", "mountPath": "/down"},
+    ]);
+    let fields = json!([{"path": "note", "fieldRef": {"fieldPath": "metadata.annotations['note']"}}]);
+    let meta = json!({"name": "follows", "annotations": {"note": "first"}});
+    world
+        .pod_with(
+            meta,
+            json!({
+                "terminationGracePeriodSeconds": 1, "containers": [app], "volumes": [
+                    {"name": "conf", "configMap": {"name": "conf"}}, {"name": "down", "downwardAPI": {"items": fields}},
+                ],
+            }),
+        )
+        .await;
+    world.ready("follows").await;
+    let read = async || world.exec("follows", &["sh", "-c", "cat /conf/key /one /down/note"]).await.0;
+    assert_eq!(read().await, "oldoldfirst");
+    let maps: kube::Api<ConfigMap> = kube::Api::namespaced(world.client.clone(), "default");
+    let merge = |patch| kube::api::Patch::Merge(patch);
+    maps.patch("conf", &Default::default(), &merge(json!({"data": {"key": "new"}}))).await.unwrap();
+    // The next look is a minute off; a change of the Pod's own annotations brings it forward.
+    let note = merge(json!({"metadata": {"annotations": {"note": "second"}}}));
+    world.pods().patch("follows", &Default::default(), &note).await.unwrap();
+    world.until("the new files", async |_: &World| (read().await == "newoldsecond").then_some(())).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_services_and_stop_signals_are_the_pods_own() {
+    let world = World::new().await;
+    let service = json!({"metadata": {"name": "my-db"}, "spec": {"ports": [{"port": 5432}]}});
+    let service: Service = world.create(service).await;
+    let ip = service.spec.unwrap().cluster_ip.unwrap();
+    let mut app = shell("app", "trap 'exit 5' USR1; echo waits; sleep 1000 & wait");
+    app["lifecycle"] = json!({"stopSignal": "SIGUSR1"});
+    let spec = json!({
+        "os": {"name": "linux"}, "restartPolicy": "Never", "dnsPolicy": "Default", "subdomain": "sub", "setHostnameAsFQDN": true,
+        "terminationGracePeriodSeconds": 20, "containers": [app],
+    });
+    world.pod("own", spec.clone()).await;
+    world.ready("own").await;
+    world.logged("own", "waits").await;
+    let (out, ..) =
+        world.exec("own", &["sh", "-c", "hostname; echo $MY_DB_SERVICE_HOST; cat /etc/resolv.conf"]).await;
+    let wanted = format!("own.sub.default.svc.cluster.local\n{ip}\nnameserver ");
+    assert!(out.starts_with(&wanted) && !out.contains("svc.cluster.local svc"), "{out}");
+    let mut unlinked = spec;
+    unlinked["enableServiceLinks"] = false.into();
+    world.pod("unlinked", unlinked).await;
+    world.ready("unlinked").await;
+    let (out, ..) = world.exec("unlinked", &["sh", "-c", "env | grep -c MY_DB"]).await;
+    assert_eq!(out, "0\n");
+    world.logged("unlinked", "waits").await;
+    for name in ["own", "unlinked"] {
+        let took = world.delete(name).await;
+        assert!(took < Duration::from_secs(5), "the signal of the spec ends it: {took:?}");
+    }
     world.end().await;
 }
 
@@ -317,6 +412,42 @@ async fn a_kept_layer_survives_its_pod_until_the_owner_is_gone() {
     world.end().await;
 }
 
+/// `kubectl delete --force` takes the object away at once; its container may still have the layer mounted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_layer_is_handed_over_when_the_old_container_has_ended() {
+    let world = World::new().await;
+    let owner = json!([{"apiVersion": "agents.x-k8s.io/v1beta1", "kind": "Sandbox", "name": "box",
+        "uid": "11111111-2222-3333-4444-666666666666", "controller": true}]);
+    let meta = |name: &str| {
+        json!({
+            "name": name, "ownerReferences": owner, "annotations": {"sandbox.agent-sandbox.dev/keep-root": "true"},
+        })
+    };
+    let spec = json!({"terminationGracePeriodSeconds": 1, "containers": [shell("app", WAIT)]});
+    let first = world.pod_with(meta("first"), spec.clone()).await;
+    world.ready("first").await;
+    let runs = world.config.data_dir.join("pods").join(first.metadata.uid.unwrap()).join("c");
+    let run = std::fs::read_dir(runs).unwrap().next().unwrap().unwrap().path();
+    let record: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(run.join("state.json")).unwrap()).unwrap();
+    let signal = |name: &str| {
+        let kill =
+            std::process::Command::new("kill").args([name, &record["supervisor"].to_string()]).status();
+        assert!(kill.unwrap().success());
+    };
+    // A supervisor that does not get to run cannot end its container.
+    signal("-STOP");
+    let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+    world.pods().delete("first", &now).await.unwrap();
+    world.pod_with(meta("second"), spec).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let second = world.get("second").await.unwrap();
+    assert!(state(&second, "app")["state"]["running"].is_null(), "two have it mounted");
+    signal("-CONT");
+    world.ready("second").await;
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_persistent_volume_outlives_pods_and_goes_with_its_object() {
     let world = World::new().await;
@@ -373,6 +504,67 @@ async fn a_pod_over_its_disk_limit_is_evicted() {
         status.message.as_deref(),
         Some("Usage of EmptyDir volume \"cache\" exceeds the limit \"1Mi\". ")
     );
+    world.end().await;
+}
+
+/// A disk of its own, so that nothing else on this machine fills or empties it.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new(options: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(dir.path())
+            .status();
+        assert!(mount.expect("mount is installed").success());
+        Self(dir)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+/// Kubernetes: a node short of disk says so, evicts who uses most of what it did not ask for, and takes no new Pods.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_fills_the_disk_goes_and_the_others_stay() {
+    let disk = SmallDisk::new("size=400m");
+    let data = disk.0.path().join("data");
+    let mut world = World::without_node(|config| {
+        config.data_dir = data;
+        config.disk_reserve = Some(200 << 20);
+    })
+    .await;
+    world.start_node().await;
+    world.script("modest", WAIT).await;
+    world.ready("modest").await;
+    let mut app = shell("app", "head -c 300M /dev/zero > /cache/big; sleep 1000");
+    app["volumeMounts"] = json!([{"name": "cache", "mountPath": "/cache"}]);
+    let volumes = json!([{"name": "cache", "emptyDir": {}}]);
+    let fat = json!({"terminationGracePeriodSeconds": 1, "containers": [app], "volumes": volumes});
+    world.pod("fat", fat).await;
+    let pod = world.wait("fat", "evicted", |pod| phase(pod) == "Failed").await;
+    let status = pod.status.unwrap();
+    assert_eq!(status.reason.as_deref(), Some("Evicted"));
+    let message = status.message.unwrap();
+    assert!(message.starts_with("The node was low on resource: ephemeral-storage. Threshold"), "{message}");
+    let nodes: kube::Api<Node> = kube::Api::all(world.client.clone());
+    let pressure = async || {
+        let status = nodes.get("machine").await.unwrap().status.unwrap();
+        let conditions = status.conditions.unwrap();
+        conditions.into_iter().find(|condition| condition.type_ == "DiskPressure").unwrap().status
+    };
+    world.until("the disk given back", async |_: &World| (pressure().await == "False").then_some(())).await;
+    assert!(is_ready(&world.get("modest").await.unwrap()));
+    world.exec("modest", &["sh", "-c", "head -c 300M /dev/zero > /var/big"]).await;
+    world.until("pressure", async |_: &World| (pressure().await == "True").then_some(())).await;
+    world.script("late", WAIT).await;
+    let late = world.wait("late", "rejected", |pod| phase(pod) == "Failed").await;
+    let message = late.status.unwrap().message.unwrap();
+    assert_eq!(message, "The node had condition: [DiskPressure]. ");
     world.end().await;
 }
 

@@ -12,8 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Clients at once.
-const MAX_CLIENTS: usize = 32;
+/// Attached clients at once. Only they cost: each is sent all output. Requests are always taken, so that a container can
+/// be stopped however many watch it.
+const MAX_ATTACHED: usize = 32;
 
 impl Supervisor {
     /// Sleeps until something is ready or overdue, then serves it.
@@ -102,11 +103,7 @@ impl Supervisor {
 
     fn accept(&mut self) {
         while let Ok((stream, _)) = self.listener.accept() {
-            if self.clients.len() < MAX_CLIENTS
-                && let Ok(client) = Client::new(stream)
-            {
-                self.clients.push(client);
-            }
+            self.clients.extend(Client::new(stream).ok());
         }
     }
 
@@ -158,6 +155,10 @@ impl Supervisor {
                 self.clients[index].waits = true;
                 ok
             }
+            "attach" if self.attached() >= MAX_ATTACHED => {
+                let error = format!("{MAX_ATTACHED} clients are attached already");
+                serde_json::json!({ "ok": false, "error": error })
+            }
             "attach" => {
                 self.clients[index].mode = Mode::Attached { stdin: request.stdin && self.config.stdin };
                 ok
@@ -176,6 +177,10 @@ impl Supervisor {
             },
             other => serde_json::json!({ "ok": false, "error": format!("bad request {other:?}") }),
         }
+    }
+
+    fn attached(&self) -> usize {
+        self.clients.iter().filter(|client| matches!(client.mode, Mode::Attached { .. })).count()
     }
 
     /// A second stop may only shorten the first one's grace.

@@ -12,6 +12,9 @@ use std::time::Duration;
 const RETRY_FIRST: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
+/// How old files made from objects may be: the kubelet looks again about once a minute.
+const REFRESH: Duration = Duration::from_secs(60);
+
 /// How long a failed pull is called by its own name before it is called a back-off.
 pub(super) const PULL_ERROR_SHOWN: Duration = Duration::from_secs(2);
 
@@ -22,6 +25,7 @@ pub(super) fn plan(snapshot: &Snapshot<'_>, now: Timestamp, plan: &mut Plan) {
     }
     stage(&snapshot.facts.network, Step::AttachNetwork, now, plan);
     stage(&snapshot.facts.volumes, Step::PrepareVolumes, now, plan);
+    refresh(snapshot, now, plan);
     if initialise(snapshot, now, plan) {
         for spec in &snapshot.spec.containers {
             advance(snapshot, spec, now, plan);
@@ -159,6 +163,14 @@ fn stage<T>(stage: &Stage<T>, step: Step, now: Timestamp, plan: &mut Plan) {
             let due = *at + doubling(*count, RETRY_FIRST, RETRY_MAX);
             after(due, now, plan, |plan| plan.push(step));
         }
+    }
+}
+
+/// Files that show objects follow them while the Pod runs.
+fn refresh(snapshot: &Snapshot<'_>, now: Timestamp, plan: &mut Plan) {
+    if snapshot.spec.projects && snapshot.facts.volumes.ready().is_some() {
+        let due = snapshot.facts.projected_at.map_or(now, |at| at + REFRESH);
+        after(due, now, plan, |plan| plan.push(Step::RefreshVolumes));
     }
 }
 

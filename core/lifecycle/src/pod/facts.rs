@@ -23,10 +23,14 @@ pub struct Facts {
     pub network: Stage<Network>,
     /// The volumes.
     pub volumes: Stage<()>,
+    /// When files made from objects were last made anew; none if that is due.
+    pub projected_at: Option<Timestamp>,
     /// The containers by name; one that is missing is idle.
     pub containers: BTreeMap<String, Container>,
     /// The Pod has failed for good, whatever its containers say.
     pub verdict: Option<Verdict>,
+    /// What an evicted Pod had on the disk is gone.
+    pub freed: bool,
     /// Directories and records are gone.
     pub cleaned: bool,
 }
@@ -84,6 +88,8 @@ pub struct Verdict {
 pub struct Container {
     /// Its image.
     pub image: Stage<Image>,
+    /// How far the pull that is under way has come, in words; empty if none is or nothing is known yet.
+    pub pulling: String,
     /// Where it stands.
     pub state: State,
     /// How often it was started after the first time.

@@ -22,6 +22,8 @@ pub struct Spec {
     pub grace: Duration,
     /// `activeDeadlineSeconds`.
     pub deadline: Option<Duration>,
+    /// Whether a volume shows objects (or the Pod itself) as files, which follow their changes.
+    pub projects: bool,
     /// Condition types that must be true, too, for the Pod to be ready.
     pub gates: Vec<String>,
     /// The quality-of-service class.
@@ -123,6 +125,9 @@ impl Spec {
             containers: list(spec.map(|spec| spec.containers.as_slice())),
             grace: spec.and_then(|spec| spec.termination_grace_period_seconds).map_or(secs(30), seconds),
             deadline: spec.and_then(|spec| spec.active_deadline_seconds).map(seconds),
+            projects: spec
+                .and_then(|spec| spec.volumes.as_deref())
+                .is_some_and(|all| all.iter().any(projects)),
             gates: gates(spec),
             qos: pod.status.as_ref().and_then(|status| status.qos_class.clone()).unwrap_or_else(|| qos(pod)),
         }
@@ -255,6 +260,13 @@ fn list(containers: Option<&[core::Container]>) -> Vec<Container> {
 fn gates(spec: Option<&core::PodSpec>) -> Vec<String> {
     let gates = spec.and_then(|spec| spec.readiness_gates.as_deref()).unwrap_or_default();
     gates.iter().map(|gate| gate.condition_type.clone()).collect()
+}
+
+fn projects(volume: &core::Volume) -> bool {
+    volume.config_map.is_some()
+        || volume.secret.is_some()
+        || volume.downward_api.is_some()
+        || volume.projected.is_some()
 }
 
 fn mount(mount: &core::VolumeMount) -> core::VolumeMountStatus {

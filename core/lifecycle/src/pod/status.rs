@@ -194,10 +194,12 @@ fn not_yet(snapshot: &Snapshot<'_>, facts: &Container, now: Timestamp) -> Contai
     if let Some(failure) = pod.into_iter().flatten().next() {
         return waiting(&failure.reason, &failure.message);
     }
-    if let Stage::Failed(failure) = &facts.image {
-        return pull_failure(failure, now);
+    let reason = if snapshot.spec.init.is_empty() { reason::CREATING } else { reason::INITIALIZING };
+    match &facts.image {
+        Stage::Absent | Stage::Failed(_) if !facts.pulling.is_empty() => waiting(reason, &facts.pulling),
+        Stage::Failed(failure) => pull_failure(failure, now),
+        Stage::Absent | Stage::Ready(_) => waiting(reason, ""),
     }
-    waiting(if snapshot.spec.init.is_empty() { reason::CREATING } else { reason::INITIALIZING }, "")
 }
 
 /// A failed pull is shown by its own name for a moment, then as the back-off before the next one.

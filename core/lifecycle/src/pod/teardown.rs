@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::facts::{Stage, State, StopCause};
 use super::spec::Container as ContainerSpec;
-use super::{Plan, Snapshot, Step, phase, status};
+use super::{Plan, Snapshot, Step, phase, reason, status};
 
 /// Whether nothing of the Pod shall run any more: deleted, failed as a whole, or done.
 pub(super) fn wanted(snapshot: &Snapshot<'_>) -> bool {
@@ -23,6 +23,10 @@ pub(super) fn plan(snapshot: &Snapshot<'_>, now: Timestamp, plan: &mut Plan) {
     }
     if !matches!(snapshot.facts.network, Stage::Absent) {
         plan.push(Step::DetachNetwork);
+    }
+    let evicted = snapshot.facts.verdict.as_ref().is_some_and(|verdict| verdict.reason == reason::EVICTED);
+    if evicted && !snapshot.facts.freed && !snapshot.facts.cleaned {
+        plan.push(Step::FreeDisk);
     }
     if snapshot.deletion.is_some() {
         remove(snapshot, now, plan);
@@ -56,16 +60,18 @@ fn stop(snapshot: &Snapshot<'_>, spec: &ContainerSpec, grace: Duration, plan: &m
     true
 }
 
-/// The last steps: the final status must be written before the object goes, and the object goes last.
+/// The last steps. Once nothing runs and the final status is written the object goes, as nobody has to wait for the
+/// network and the directories: the executor finishes these beside it, and what a crash leaves of them no object owns,
+/// so it is swept at the next start. Until the status is written the directories stay, because they alone know how the
+/// containers ended if the agent is killed now.
 fn remove(snapshot: &Snapshot<'_>, now: Timestamp, plan: &mut Plan) {
+    if snapshot.facts.touched() && status::of(snapshot, now) != *snapshot.written {
+        return;
+    }
     if !snapshot.facts.cleaned {
         plan.push(Step::CleanUp);
     }
-    let detached = matches!(snapshot.facts.network, Stage::Absent);
-    let written = !snapshot.facts.touched() || status::of(snapshot, now) == *snapshot.written;
-    if detached && snapshot.facts.cleaned && written {
-        plan.push(Step::DeletePod);
-    }
+    plan.push(Step::DeletePod);
 }
 
 /// Whether the Pod's own containers have ended and none may run again.

@@ -141,6 +141,7 @@ fn word(step: &Step, now: Timestamp) -> Option<String> {
     Some(match step {
         Step::AttachNetwork => "network".to_owned(),
         Step::PrepareVolumes => "volumes".to_owned(),
+        Step::RefreshVolumes => "refresh".to_owned(),
         Step::EnsureImage { container } => format!("image {container}"),
         Step::StartContainer { container, attempt } => format!("start {container} {attempt}"),
         Step::RunPostStart { container } => format!("hook {container}"),
@@ -150,6 +151,7 @@ fn word(step: &Step, now: Timestamp) -> Option<String> {
         Step::Fail(verdict) => format!("fail {}", verdict.reason),
         Step::WriteStatus(_) => return None,
         Step::DetachNetwork => "detach".to_owned(),
+        Step::FreeDisk => "free".to_owned(),
         Step::CleanUp => "clean".to_owned(),
         Step::DeletePod => "delete".to_owned(),
         Step::RequeueAt(at) => format!("wake {}s", at.duration_since(now).as_secs()),

@@ -78,6 +78,11 @@ async fn a_container_whose_supervisor_was_killed_is_lost_and_cleaned_up() {
         assert!(matches!(host.runtimes.adopt(container.dir()).await.expect("adopts"), Adopted::Lost(_)));
     }
     assert!(matches!(host.runtimes.adopt(&host.dir.join("never")).await.expect("adopts"), Adopted::Absent));
+    // Torn when the agent died while it wrote it: there never was a supervisor.
+    let torn = host.dir.join("torn");
+    std::fs::create_dir(&torn).expect("directory");
+    std::fs::write(torn.join("config.json"), "{\"id\": ").expect("writes");
+    assert!(matches!(host.runtimes.adopt(&torn).await.expect("adopts"), Adopted::Lost(_)));
     host.finish();
 }
 
@@ -113,5 +118,84 @@ async fn the_memory_of_all_sandboxes_together_is_capped() {
     let request = host.request(Driver::Runc, serde_json::json!({ "command": ["python3", "-c", script] }));
     let exit = host.start(request).await.wait().await.expect("exit");
     assert_eq!((exit.exit_code, exit.oom_killed), (137, true));
+    host.finish();
+}
+
+#[tokio::test]
+async fn a_supervisor_that_cannot_be_reached_for_a_while_keeps_its_container() {
+    let host = Host::new().await;
+    for driver in DRIVERS {
+        let script = "while [ ! -e /work/go ]; do sleep 0.05; done; exit 42";
+        let container = host.start(host.script(driver, script)).await;
+        let (socket, away) = (container.dir().join("control.sock"), container.dir().join("away.sock"));
+        std::fs::rename(&socket, &away).expect("hides the socket");
+        let waiting = container.wait();
+        tokio::pin!(waiting);
+        let early = tokio::time::timeout(Duration::from_millis(500), &mut waiting).await;
+        assert!(early.is_err(), "{driver:?}: {early:?}");
+        // Another agent cannot reach it either, and must not take it for dead.
+        let agent = detect(&host.dir, &host.instance).await;
+        let bring_back = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            std::fs::rename(&away, &socket).expect("brings it back");
+        };
+        let (adopted, ()) = tokio::join!(agent.adopt(container.dir()), bring_back);
+        assert!(matches!(adopted.expect("adopts"), Adopted::Running(_)));
+        exec(&container, "touch /work/go").await;
+        let exit = waiting.await.expect("exit");
+        assert_eq!((exit.exit_code, exit.lost), (42, false), "{driver:?}");
+    }
+    host.finish();
+}
+
+#[tokio::test]
+async fn a_container_is_stopped_however_many_watch_it() {
+    let host = Host::new().await;
+    let container = host.start(host.script(Driver::Runc, "trap 'exit 3' TERM; sleep 100 & wait")).await;
+    let (mut watching, mut refused) = (Vec::new(), Vec::new());
+    for _ in 0..40 {
+        match container.attach(false).await {
+            Ok(attach) => watching.push(attach),
+            Err(error) => refused.push(error.to_string()),
+        }
+    }
+    assert_eq!(watching.len(), 32);
+    assert!(refused.iter().all(|error| error.contains("32 clients are attached already")), "{refused:?}");
+    let exit = container.stop(15, Duration::from_secs(5)).await.expect("stops");
+    assert_eq!((exit.exit_code, exit.lost), (3, false));
+    host.finish();
+}
+
+/// Many orphans make the sweep slow enough for a container to be started while it runs.
+#[tokio::test]
+async fn a_container_that_is_started_while_a_sweep_runs_is_left_alone() {
+    let host = Host::new().await;
+    for driver in DRIVERS {
+        let hierarchies = ["memory", "pids"].map(|name| PathBuf::from("/sys/fs/cgroup").join(name));
+        let mut orphans = Vec::new();
+        for number in 0..12 {
+            let mut child = Command::new("sleep").arg("1000").spawn().expect("sleep");
+            for hierarchy in hierarchies.iter().filter(|dir| dir.is_dir()) {
+                let name = format!("agent-sandbox-{}/0-orphan/c{number:02}", host.instance);
+                let dir = hierarchy.join(name);
+                std::fs::create_dir_all(&dir).expect("cgroup");
+                std::fs::write(dir.join("cgroup.procs"), child.id().to_string()).expect("moves");
+            }
+            orphans.push(std::thread::spawn(move || child.wait()));
+        }
+        let request = host.script(driver, "echo up; sleep 100");
+        let start = async {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            host.start(request).await
+        };
+        let keep = BTreeSet::new();
+        let (swept, container) = tokio::join!(host.runtimes.sweep(&keep), start);
+        assert!(swept.cgroups.len() >= 12, "{swept:?}");
+        assert!(swept.containers.is_empty(), "{swept:?}");
+        let (exit, out, _) = exec(&container, "echo alive").await;
+        assert_eq!((exit.code, out.as_str()), (0, "alive\n"), "{driver:?}");
+        container.stop(9, Duration::ZERO).await.expect("stops");
+        orphans.into_iter().for_each(|orphan| drop(orphan.join()));
+    }
     host.finish();
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -12,10 +13,14 @@ use tokio::task::JoinSet;
 
 use super::{Actor, Ops, Outcome, spec_of};
 use crate::actor::ops::Op;
-use crate::record::Record;
+use crate::record::{Keeper, Record};
 use crate::registry;
 use crate::shared::Shared;
 use crate::work::{self, Pause};
+
+/// How soon a container that could not be taken over is tried again, doubling up to the second.
+const ADOPT_FIRST: Duration = Duration::from_millis(100);
+const ADOPT_MAX: Duration = Duration::from_secs(10);
 
 impl Actor {
     /// The actor of a Pod, with the record of an earlier one if there is any.
@@ -37,6 +42,7 @@ impl Actor {
         }
         let chosen = driver.clone().unwrap_or(shared.config.default_driver);
         let record = record.unwrap_or_else(|| Record::new(&namespace, &name, chosen));
+        let keeper = Keeper::new(shared.paths.record(&uid));
         let entry = registry::Pod::new(&uid, chosen);
         shared.registry.insert(&namespace, &name, Arc::clone(&entry));
         Self {
@@ -47,6 +53,8 @@ impl Actor {
             spec,
             facts,
             record,
+            keeper,
+            unsaved: false,
             driver,
             written,
             stale_since: None,
@@ -61,6 +69,7 @@ impl Actor {
             probes: JoinSet::new(),
             probing: Default::default(),
             probed: mpsc::channel(16),
+            pulling: mpsc::channel(16),
             entry,
             named: None,
             backing_off: Default::default(),
@@ -86,9 +95,11 @@ impl Actor {
         self.adopt_logs();
         let spec = self.spec.clone();
         self.facts.adopt_verdicts(&spec, &self.written.clone());
-        if let Some(attempt) = self.record.pause {
-            let dir = self.shared.paths.container(&self.uid, work::start::PAUSE, attempt);
-            self.pause.adopt(&self.shared.runtimes, &dir).await;
+        if let Some((name, run)) = self.record.pause() {
+            let dir = self.shared.paths.container(&self.uid, name, run);
+            if let Adopted::Running(container) = self.found(name, &dir).await {
+                self.pause.adopt(container).await;
+            }
         }
     }
 
@@ -106,28 +117,43 @@ impl Actor {
         let dir = self.shared.paths.container(&self.uid, name, run);
         let now = self.shared.now();
         let starting = self.facts.container(name).run().is_some_and(|run| run.id.is_empty());
-        match self.shared.runtimes.adopt(&dir).await {
-            Ok(Adopted::Running(container)) => {
+        match self.found(name, &dir).await {
+            Adopted::Running(container) => {
                 if let Some(run) = self.facts.container(name).run() {
                     let held = self.shared.images.hold(&run.image, &run.image_id).await;
                     self.images.extend(held.map(|image| (name.to_owned(), image)));
                 }
                 self.keep(name, container);
             }
-            Ok(Adopted::Exited(exit)) => {
+            Adopted::Exited(exit) => {
                 let message = work::message(&self.shared, &self.pod, name, &dir, &exit).await;
                 self.ended(name, &exit, message);
             }
-            Ok(Adopted::Failed(failure)) => self.start_failed(name, failure),
+            Adopted::Failed(failure) => self.start_failed(name, failure),
             // The agent died between noting down the start and making it: nothing ran, so it is started now.
-            Ok(Adopted::Absent) if starting => self.facts.entry(name).state = State::Idle,
-            Ok(Adopted::Lost(exit)) if starting && exit.started_at.is_empty() => {
+            Adopted::Absent if starting => self.facts.entry(name).state = State::Idle,
+            Adopted::Lost(exit) if starting && exit.started_at.is_empty() => {
                 self.facts.entry(name).state = State::Idle;
             }
-            Ok(Adopted::Lost(_) | Adopted::Absent) | Err(_) => {
+            Adopted::Lost(_) | Adopted::Absent => {
                 let id = self.facts.container(name).run().map(|run| run.id.clone());
                 self.facts.entry(name).exited(Exit::unseen(id.as_deref(), now), false);
             }
+        }
+    }
+
+    /// What the runtime says of a run. As long as it cannot say, the container may be alive, and nothing may take its place.
+    async fn found(&self, name: &str, dir: &std::path::Path) -> Adopted {
+        let mut wait = ADOPT_FIRST;
+        loop {
+            match self.shared.runtimes.adopt(dir).await {
+                Ok(adopted) => return adopted,
+                Err(error) => {
+                    tracing::warn!(pod = %self.spec.title, container = name, %error, "cannot be taken over yet");
+                }
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(ADOPT_MAX);
         }
     }
 
@@ -146,6 +172,9 @@ impl Actor {
                 let image_id = entry.image.ready().map(|image| image.id.clone()).unwrap_or_default();
                 entry.started(Running { id, image, image_id, started_at });
             }
+        }
+        if let Some(path) = work::start::kept_layer(&self.shared.paths, &self.pod, name) {
+            self.shared.registry.layers.hold(path, &self.uid);
         }
         self.watch_over(name, container);
     }

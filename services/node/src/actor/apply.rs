@@ -14,14 +14,17 @@ impl Actor {
             None => self.broken(op),
             Some(Outcome::Network(result)) => self.attached(result),
             Some(Outcome::Volumes(result)) => self.prepared(result),
+            Some(Outcome::Refreshed(result)) => self.refreshed(result),
             Some(Outcome::Image(name, result)) => self.fetched(&name, result),
             Some(Outcome::Started(name, result)) => self.started(&name, result),
             Some(Outcome::Hooked(name, result)) => self.hooked(&name, result),
             Some(Outcome::Exited(name, exit, message)) => self.ended(&name, &exit, message),
             Some(Outcome::Written(status, written)) => self.wrote(*status, written),
             Some(Outcome::Detached(result)) => self.detached(op, result),
+            Some(Outcome::Freed(result)) => self.freed(op, result),
             Some(Outcome::Cleaned(result)) => self.cleaned(op, result),
             Some(Outcome::Deleted(result)) => self.deleted(op, result),
+            Some(Outcome::Recorded(result)) => self.recorded(op, result),
             Some(Outcome::Measured(Some(message))) => self.evict(message),
             Some(Outcome::Stopped(name, false)) => {
                 self.stops.remove(&name);
@@ -48,7 +51,11 @@ impl Actor {
     fn attached(&mut self, result: Result<net::Attachment, Trouble>) {
         match result {
             Ok(attachment) => {
-                self.record.slot = Some(attachment.slot);
+                let moved =
+                    self.record.slot.replace(attachment.slot).is_some_and(|old| old != attachment.slot);
+                if moved && work::has_memory(&self.pod) {
+                    self.facts.volumes = Stage::Absent;
+                }
                 self.entry.set_address(Some(attachment.address));
                 self.facts.network = Stage::Ready(Network { ips: vec![attachment.address.to_string()] });
                 self.attachment = Some(attachment);
@@ -65,7 +72,9 @@ impl Actor {
     fn prepared(&mut self, result: Result<std::collections::BTreeMap<String, podspec::Volume>, Trouble>) {
         match result {
             Ok(volumes) => {
+                self.entry.set_claims(work::claims(&self.shared, &volumes));
                 self.volumes = volumes;
+                self.facts.projected_at = Some(self.shared.now());
                 self.facts.volumes = Stage::Ready(());
             }
             Err(trouble) => {
@@ -76,8 +85,24 @@ impl Actor {
         }
     }
 
+    /// Files that could not be made anew stay as they are, as the kubelet leaves them.
+    fn refreshed(&mut self, result: Result<(), Trouble>) {
+        self.facts.projected_at = Some(self.shared.now());
+        if let Err(trouble) = result {
+            self.teller.warning("FailedMount", trouble.message);
+        }
+    }
+
+    /// A pull has come further.
+    pub(super) fn pulls(&mut self, name: &str, words: String) {
+        if self.ops.has(&Op::Image(name.to_owned())) {
+            self.facts.entry(name).pulling = words;
+        }
+    }
+
     fn fetched(&mut self, name: &str, result: Result<std::sync::Arc<crate::images::Local>, Trouble>) {
         let now = self.shared.now();
+        self.facts.entry(name).pulling = String::new();
         match result {
             Ok(local) => {
                 self.entry.set_image(name, &local.id);
@@ -166,6 +191,9 @@ impl Actor {
         self.facts.entry(name).exited(exit, again);
         self.stop_probes(name);
         self.containers.remove(name);
+        if let Some(path) = work::start::kept_layer(&self.shared.paths, &self.pod, name) {
+            self.shared.registry.layers.release(&path, &self.uid);
+        }
         self.stops.remove(name);
         self.ops.cancel(&Op::Stop(name.to_owned()));
         self.ops.cancel(&Op::Hook(name.to_owned()));
@@ -213,6 +241,13 @@ impl Actor {
         }
     }
 
+    fn freed(&mut self, op: &Op, result: Result<(), String>) {
+        match result {
+            Ok(()) => self.facts.freed = true,
+            Err(message) => self.put_off(op, "FailedKillPod", &message),
+        }
+    }
+
     fn cleaned(&mut self, op: &Op, result: Result<(), String>) {
         match result {
             Ok(()) => self.facts.cleaned = true,
@@ -227,13 +262,21 @@ impl Actor {
         }
     }
 
+    fn recorded(&mut self, op: &Op, result: std::io::Result<()>) {
+        if let Err(error) = result {
+            tracing::warn!(pod = %self.spec.title, %error, "record not written");
+            self.unsaved = true;
+            self.paused_until.insert(op.clone(), self.shared.now() + RETRY);
+        }
+    }
+
     fn put_off(&mut self, op: &Op, event: &str, message: &str) {
         tracing::warn!(pod = %self.spec.title, ?op, message, "will be tried again");
         self.teller.warning(event, format!("error killing pod: {message}"));
         self.paused_until.insert(op.clone(), self.shared.now() + RETRY);
     }
 
-    fn evict(&mut self, message: String) {
+    pub(super) fn evict(&mut self, message: String) {
         self.teller.warning(reason::EVICTED, message.clone());
         self.fail(reason::EVICTED, message);
     }

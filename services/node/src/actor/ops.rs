@@ -19,9 +19,12 @@ pub(super) enum Op {
     Wait(String),
     Status,
     Detach,
+    Free,
     Clean,
     Delete,
     Disk,
+    Record,
+    Refresh,
 }
 
 /// The tasks of one actor. Dropping them stops the work; what it made is found again by its names.
@@ -37,7 +40,10 @@ pub(super) struct Ops {
 impl Op {
     /// Whether this makes something on the machine, so that nothing may be removed before it has ended.
     pub(super) fn makes(&self) -> bool {
-        matches!(self, Self::Network | Self::Volumes | Self::Image(_) | Self::Start(_))
+        matches!(
+            self,
+            Self::Network | Self::Volumes | Self::Image(_) | Self::Start(_) | Self::Record | Self::Refresh
+        )
     }
 }
 

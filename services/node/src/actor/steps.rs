@@ -11,6 +11,7 @@ use super::adopt::names;
 use super::apply::killing;
 use super::ops::Op;
 use super::{Actor, Outcome};
+use crate::record::Page;
 use crate::work;
 
 impl Actor {
@@ -19,6 +20,7 @@ impl Actor {
         match step {
             Step::AttachNetwork => self.attach(now),
             Step::PrepareVolumes => self.prepare(now),
+            Step::RefreshVolumes => self.refresh_volumes(),
             Step::EnsureImage { container } => self.fetch(&container),
             Step::StartContainer { container, .. } => return self.start(&container, now),
             Step::RunPostStart { container } => self.post_start(container),
@@ -32,8 +34,9 @@ impl Actor {
                 self.fail(&verdict.reason, verdict.message);
                 return true;
             }
-            Step::WriteStatus(status) => self.write(*status, now),
+            Step::WriteStatus(status) => return self.write(*status, now),
             Step::DetachNetwork => self.detach(now),
+            Step::FreeDisk => self.free(now),
             Step::CleanUp => self.clean(now),
             Step::DeletePod => self.delete(now),
             Step::RequeueAt(_) => {}
@@ -69,6 +72,12 @@ impl Actor {
     fn accept(&mut self, driver: runtime::Driver) {
         self.facts.runtime = Stage::Ready(());
         self.record.driver = driver;
+        // As in the kubelet: a Pod that is already here is not turned away.
+        if self.shared.disk.is_pressed() && self.facts.containers.is_empty() {
+            self.teller.warning(reason::EVICTED, lifecycle::disk::REJECTED);
+            self.fail(reason::EVICTED, lifecycle::disk::REJECTED.to_owned());
+            return;
+        }
         let checked = podspec::check(&self.pod, &self.shared.policy, work::start::isolation(driver));
         if let Err(refusal) = checked.map_err(|refusal| refusal.to_string())
             && !self.facts.active()
@@ -100,8 +109,23 @@ impl Actor {
         if ips.is_empty() && work::needs_address(&pod) {
             return;
         }
-        self.ops
-            .start(Op::Volumes, async move { Outcome::Volumes(work::volumes(&shared, &pod, &ips).await) });
+        // The same with the sandbox's ids, which come with the address and which a file system in memory is made with.
+        let slot = self.attachment.as_ref().map(|attachment| attachment.slot).or(self.record.slot);
+        if slot.is_none() && work::has_memory(&pod) {
+            return;
+        }
+        let first_id = work::start::first_id(self.record.driver, slot.unwrap_or_default());
+        self.ops.start(Op::Volumes, async move {
+            Outcome::Volumes(work::volumes(&shared, &pod, &ips, first_id).await)
+        });
+    }
+
+    fn refresh_volumes(&mut self) {
+        let (shared, pod) = (Arc::clone(&self.shared), Arc::clone(&self.pod));
+        let ips = self.facts.network.ready().map(|network| network.ips.clone()).unwrap_or_default();
+        self.ops.start(Op::Refresh, async move {
+            Outcome::Refreshed(work::refresh_volumes(&shared, &pod, &ips).await)
+        });
     }
 
     fn fetch(&mut self, container: &str) {
@@ -112,6 +136,7 @@ impl Actor {
             pull: spec.pull,
             pod: Arc::clone(&self.pod),
             teller: self.teller.clone(),
+            progress: self.pulling.0.clone(),
         };
         let (shared, name) = (Arc::clone(&self.shared), container.to_owned());
         self.ops.start(Op::Image(name.clone()), async move {
@@ -136,14 +161,13 @@ impl Actor {
         self.facts.entry(name).begin_start(now);
         let run = self.record.next_run(name);
         if self.record.driver == runtime::Driver::Runsc && self.pause.is_missing() {
-            self.record.pause = Some(self.record.next_pause());
+            self.record.next_pause();
         }
-        if let Err(error) = self.try_save() {
-            let message = format!("cannot write the record of the pod: {error}");
-            self.facts.entry(name).unmade(reason::CREATE, message, now);
-            return true;
-        }
+        let (pause_name, pause_run) = self.record.pause().unwrap_or((work::start::PAUSE, 0));
+        // The run's number has to be on disk before anything is made under it.
+        let record = self.page();
         let request = work::start::Request {
+            record,
             pod: Arc::clone(&self.pod),
             name: name.to_owned(),
             run,
@@ -153,7 +177,8 @@ impl Actor {
             volumes: self.volumes.clone(),
             driver: self.record.driver,
             pause: Arc::clone(&self.pause),
-            pause_run: self.record.pause.unwrap_or_default(),
+            pause_name,
+            pause_run,
         };
         let (shared, name) = (Arc::clone(&self.shared), name.to_owned());
         self.ops.start(op, async move {
@@ -241,7 +266,9 @@ impl Actor {
             self.save();
         }
         let left = Duration::try_from(deadline.duration_since(now)).unwrap_or_default();
-        let signal = self.images.get(name).and_then(|image| image.stop_signal.clone());
+        let asked =
+            work::find(&self.pod, name).and_then(|asked| asked.lifecycle.as_ref()?.stop_signal.clone());
+        let signal = asked.or_else(|| self.images.get(name)?.stop_signal.clone());
         let (teller, name) = (self.teller.clone(), name.to_owned());
         self.ops.start(op, async move {
             let stopped = work::stop(&container, &name, hook, signal.as_deref(), left, &teller).await;
@@ -250,12 +277,14 @@ impl Actor {
         fresh
     }
 
-    fn write(&mut self, status: k8s_openapi::api::core::v1::PodStatus, now: Timestamp) {
-        if self.gone || self.is_put_off(&Op::Status, now) {
-            if self.gone {
-                self.written = status;
-            }
-            return;
+    /// True if there is no object any more, so that nothing has to be waited for.
+    fn write(&mut self, status: k8s_openapi::api::core::v1::PodStatus, now: Timestamp) -> bool {
+        if self.gone {
+            self.written = status;
+            return true;
+        }
+        if self.is_put_off(&Op::Status, now) {
+            return false;
         }
         let (client, pod) = (self.shared.client.clone(), Arc::clone(&self.pod));
         let old = self.written.clone();
@@ -263,39 +292,7 @@ impl Actor {
             let written = work::api::write_status(&client, &pod, &old, &status).await;
             Outcome::Written(Box::new(status), written)
         });
-    }
-
-    fn detach(&mut self, now: Timestamp) {
-        if self.is_put_off(&Op::Detach, now) || self.ops.making() {
-            return;
-        }
-        self.withdraw_name();
-        let (shared, uid, pause) = (Arc::clone(&self.shared), self.uid.clone(), Arc::clone(&self.pause));
-        self.ops.start(Op::Detach, async move {
-            pause.kill().await;
-            let result = shared.network.detach(&uid).await;
-            Outcome::Detached(result.map_err(|error| error.to_string()))
-        });
-    }
-
-    fn clean(&mut self, now: Timestamp) {
-        self.ops.cancel_where(|op| matches!(op, Op::Image(_) | Op::Disk));
-        if self.is_put_off(&Op::Clean, now) || self.ops.making() {
-            return;
-        }
-        let (shared, uid, pause) = (Arc::clone(&self.shared), self.uid.clone(), Arc::clone(&self.pause));
-        self.ops.start(Op::Clean, async move {
-            pause.kill().await;
-            Outcome::Cleaned(work::cleanup::pod(&shared, &uid).await)
-        });
-    }
-
-    fn delete(&mut self, now: Timestamp) {
-        if self.gone || self.is_put_off(&Op::Delete, now) || self.ops.has(&Op::Status) {
-            return;
-        }
-        let (client, pod) = (self.shared.client.clone(), Arc::clone(&self.pod));
-        self.ops.start(Op::Delete, async move { Outcome::Deleted(work::api::delete(&client, &pod).await) });
+        false
     }
 
     pub(super) fn measure(&mut self) {
@@ -318,45 +315,34 @@ impl Actor {
             .start(Op::Disk, async move { Outcome::Measured(work::disk::exceeded(&shared, request).await) });
     }
 
-    /// Stops every container and leaves the Pod as it is, as a machine that shuts down does.
-    pub(super) async fn halt(&mut self, grace: Duration) {
-        self.ops.cancel_where(|op| !matches!(op, Op::Start(_)));
-        // What is being started would run on without anybody; it is waited for and then stopped.
-        while self.ops.making() {
-            let (op, outcome) = self.ops.next().await;
-            self.apply(&op, outcome);
-        }
-        let stops = self.containers.values().cloned().map(|container| async move {
-            work::signal_and_wait(&container, None, grace).await;
-        });
-        futures::future::join_all(stops).await;
-        self.pause.kill().await;
-        if let Err(error) = self.shared.network.detach(&self.uid).await {
-            tracing::warn!(pod = %self.spec.title, %error, "network not taken away");
-        }
-        self.withdraw_name();
-    }
-
-    fn is_put_off(&self, op: &Op, now: Timestamp) -> bool {
+    pub(super) fn is_put_off(&self, op: &Op, now: Timestamp) -> bool {
         self.paused_until.get(op).is_some_and(|until| now < *until)
     }
 
-    /// Writes the record; a failure is logged, and the next write has it all again.
+    /// Has the record written soon. What is lost with a crash until then the runtime's own records say, too.
     pub(super) fn save(&mut self) {
-        if let Err(error) = self.try_save() {
-            tracing::warn!(pod = %self.spec.title, %error, "record not written");
-        }
+        self.unsaved = true;
     }
 
-    fn try_save(&mut self) -> std::io::Result<()> {
-        if self.facts.cleaned {
-            return Ok(());
+    /// Hands a changed record over to be written, several changes at once. Of a Pod whose directory goes nothing is kept.
+    pub(super) fn keep_record(&mut self) {
+        let over = self.facts.cleaned || self.ops.has(&Op::Clean);
+        let now = self.shared.now();
+        if !self.unsaved || over || self.ops.has(&Op::Record) || self.is_put_off(&Op::Record, now) {
+            return;
         }
+        let page = self.page();
+        self.ops.start(Op::Record, async move {
+            let written = tokio::task::spawn_blocking(move || page.write()).await;
+            Outcome::Recorded(written.unwrap_or_else(|error| Err(std::io::Error::other(error))))
+        });
+    }
+
+    fn page(&mut self) -> Page {
+        self.unsaved = false;
         let images = self.spec.init.iter().chain(&self.spec.containers);
         let images = images.map(|spec| (spec.name.clone(), spec.image.clone())).collect();
         self.record.update(&self.facts, &images);
-        let path = self.shared.paths.record(&self.uid);
-        std::fs::create_dir_all(self.shared.paths.pod(&self.uid))?;
-        self.record.write(&path)
+        self.keeper.page(&self.record)
     }
 }

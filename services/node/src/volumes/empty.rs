@@ -12,14 +12,14 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use super::open_directory;
 use crate::paths::Paths;
 
-/// Makes the volume. One in memory that several containers share is a file system of the host's, because each
-/// container's own mounts die with it.
+/// Makes the volume. One in memory is mounted on the host, because a container's own mounts die with it and the volume
+/// has to outlive its restarts. It belongs to the sandbox's root, whose id on the host is `first_id`.
 pub(super) fn make(
     paths: &Paths,
     uid: &str,
     name: &str,
     asked: &EmptyDirVolumeSource,
-    shared: bool,
+    first_id: u32,
     group: Option<u32>,
 ) -> Result<Volume, String> {
     let size = asked.size_limit.as_ref().and_then(|limit| podspec::quantity::millis(&limit.0));
@@ -29,20 +29,29 @@ pub(super) fn make(
         open_directory(&path, group).map_err(|error| format!("{}: {error}", path.display()))?;
         return Ok(Volume::Dir { path, read_only: false });
     }
-    if !shared {
-        return Ok(Volume::Memory { size });
-    }
     let path = paths.memory_volumes(uid).join(name);
-    mount_memory(&path, size).map_err(|error| format!("mount tmpfs at {}: {error}", path.display()))?;
-    Ok(Volume::Dir { path, read_only: false })
+    mount_memory(&path, size, first_id, group)
+        .map_err(|error| format!("mount tmpfs at {}: {error}", path.display()))?;
+    Ok(Volume::Memory { path })
 }
 
-fn mount_memory(path: &Path, size: Option<u64>) -> io::Result<()> {
+fn mount_memory(path: &Path, size: Option<u64>, first_id: u32, group: Option<u32>) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
     if is_mount(path)? {
-        return Ok(());
+        if fs::metadata(path)?.uid() == first_id {
+            return Ok(());
+        }
+        // Of an earlier life on this machine, with other ids: what is in it is nobody's any more.
+        unmount(path, UnmountFlags::DETACH)?;
     }
     fs::create_dir_all(path)?;
-    let options = size.map_or_else(|| "mode=0777".to_owned(), |size| format!("mode=0777,size={size}"));
+    // As on disk: everybody in the Pod may write, and with `fsGroup` new files belong to that group.
+    let mode = if group.is_some() { "2777" } else { "0777" };
+    let gid = first_id.saturating_add(group.unwrap_or_default());
+    let mut options = format!("mode={mode},uid={first_id},gid={gid}");
+    if let Some(size) = size {
+        options.push_str(&format!(",size={size}"));
+    }
     let options = CString::new(options).map_err(io::Error::other)?;
     mount("tmpfs", path, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, &*options)?;
     Ok(())
@@ -66,6 +75,18 @@ pub(crate) fn release(paths: &Paths, uid: &str) -> io::Result<()> {
         fs::remove_dir(&path)?;
     }
     fs::remove_dir(&dir)
+}
+
+/// Unmounts and removes what was made in memory for any Pod.
+///
+/// # Errors
+/// As [`release`].
+pub(crate) fn release_all(paths: &Paths) -> io::Result<()> {
+    let uids = match fs::read_dir(paths.run().join("volumes")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        uids => uids?,
+    };
+    uids.into_iter().try_for_each(|uid| release(paths, &uid?.file_name().to_string_lossy()))
 }
 
 fn is_mount(path: &Path) -> io::Result<bool> {

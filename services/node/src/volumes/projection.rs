@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, KeyToPath, Volume as Asked, VolumeProjection};
 
-use super::Maker;
-use super::payload::{File, Files};
+use super::payload::{self, File, Files};
+use super::{Failure, Maker};
 
 /// The mode of files that name none.
 const DEFAULT_MODE: i32 = 0o644;
@@ -18,6 +18,34 @@ struct Choice<'a> {
 }
 
 impl Maker<'_> {
+    /// Makes all files that show objects anew. What cannot be made does not keep others from it.
+    ///
+    /// # Errors
+    /// The first volume that could not, with the reason; it stays as it is.
+    pub(crate) async fn refresh(&self) -> Result<(), Failure> {
+        let mut failed = None;
+        for asked in self.spec().volumes.iter().flatten().filter(|asked| is_projection(asked)) {
+            let made = match self.project(asked).await {
+                Ok(files) => self.write(asked, files).await,
+                Err(reason) => Err(reason),
+            };
+            if let Err(reason) = made {
+                failed.get_or_insert(Failure { volume: asked.name.clone(), reason });
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Makes the volume hold exactly these files.
+    pub(super) async fn write(&self, asked: &Asked, files: Files) -> Result<(), String> {
+        let path = self.paths.pod_volumes(self.uid()).join(&asked.name);
+        let group = self.group();
+        let written = tokio::task::spawn_blocking(move || {
+            payload::write(&path, &files, group).map_err(|error| format!("{}: {error}", path.display()))
+        });
+        written.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
     pub(super) async fn project(&self, asked: &Asked) -> Result<Files, String> {
         if let Some(map) = &asked.config_map {
             let choice = Choice::of(map.items.as_deref(), map.optional, map.default_mode);
@@ -132,6 +160,13 @@ impl<'a> Choice<'a> {
         }
         Ok(files)
     }
+}
+
+fn is_projection(asked: &Asked) -> bool {
+    asked.config_map.is_some()
+        || asked.secret.is_some()
+        || asked.downward_api.is_some()
+        || asked.projected.is_some()
 }
 
 fn file(data: Vec<u8>, mode: i32) -> File {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::pod::{Pull, reason};
+use tokio::sync::mpsc;
 
 use super::Trouble;
 use crate::images::Local;
@@ -17,7 +18,12 @@ pub(crate) struct Request {
     pub(crate) pull: Pull,
     pub(crate) pod: Arc<Pod>,
     pub(crate) teller: Teller,
+    /// Hears how far a pull is.
+    pub(crate) progress: mpsc::Sender<Progress>,
 }
+
+/// The container that waits for a pull, and how far that is, in words.
+pub(crate) type Progress = (String, String);
 
 /// The image, pulled if it has to be and may be.
 pub(crate) async fn ensure(shared: &Shared, request: Request) -> Result<Arc<Local>, Trouble> {
@@ -44,7 +50,10 @@ pub(crate) async fn ensure(shared: &Shared, request: Request) -> Result<Arc<Loca
         Some(spec) => shared.sources.pull_secrets(namespace, spec).await,
         None => Vec::new(),
     };
-    let local = shared.images.pull(image, &secrets).await?;
+    let (container, progress) = (name.clone(), request.progress.clone());
+    // Words that find no room are followed by newer ones.
+    let tell = move |words| drop(progress.try_send((container.clone(), words)));
+    let local = shared.images.pull(image, &secrets, tell).await?;
     let note = format!("Successfully pulled image {image:?} in {}ms", begun.elapsed().as_millis());
     request.teller.of(name, false, "Pulled", note);
     Ok(local)

@@ -1,9 +1,8 @@
 //! The root container of a gVisor sandbox with several containers.
 
-use std::path::Path;
 use std::time::Duration;
 
-use runtime::{Adopted, Container, Runtimes};
+use runtime::Container;
 use tokio::sync::Mutex;
 
 use super::start::{Failed, runtime_failure};
@@ -33,10 +32,8 @@ impl Pause {
     }
 
     /// Takes over one that outlived the agent.
-    pub(crate) async fn adopt(&self, runtimes: &Runtimes, dir: &Path) {
-        if let Ok(Adopted::Running(container)) = runtimes.adopt(dir).await {
-            *self.container.lock().await = Some(container);
-        }
+    pub(crate) async fn adopt(&self, container: Container) {
+        *self.container.lock().await = Some(container);
     }
 
     /// Whether it runs, or is being started.

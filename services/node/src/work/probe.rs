@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-use super::{hook, http};
+use super::{grpc, hook, http};
 use crate::actor::Probed;
 
 /// What is probed, and how.
@@ -84,7 +84,10 @@ async fn once(target: &Target) -> Result<(), String> {
     if let Some(tcp) = &probe.tcp_socket {
         return connect(target, tcp, asked).await;
     }
-    Err("this kind of probe is not supported on this node; use exec, httpGet or tcpSocket".to_owned())
+    if let Some(action) = &probe.grpc {
+        return grpc::check(action, target.address, target.timing.timeout).await;
+    }
+    Err("this kind of probe is not supported on this node; use exec, httpGet, tcpSocket or grpc".to_owned())
 }
 
 async fn command(target: &Target, command: Vec<String>) -> Result<(), String> {

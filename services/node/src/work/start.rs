@@ -1,8 +1,10 @@
 //! Starts one container: builds its spec, and hands it to the runtime.
 
+mod files;
+mod place;
+
 use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +12,25 @@ use crd::names::annotation;
 use k8s_openapi::api::core::v1::{Container as Asked, Pod};
 use lifecycle::pod::reason;
 use net::{Attach, Attachment};
-use podspec::{Bundle, Files, IdRange, Inputs, Isolation, Reason, Role, Volume};
-use runtime::{Container, Driver, Log, RootFs, StartError, StartFailure, container_id, read_in_rootfs};
+use podspec::{Bundle, IdRange, Inputs, Isolation, Reason, Role, Volume};
+use runtime::{Container, Driver, Log, RootFs, StartError, StartFailure, container_id};
 
-use super::{Pause, Trouble, cleanup, owner};
+use super::{Pause, Trouble, owner};
 use crate::images::Local;
 use crate::paths::Paths;
+use crate::record::Page;
+use crate::registry::Claim;
 use crate::shared::Shared;
+use place::Place;
 
-/// The name that the container of a gVisor sandbox with several containers goes by.
-pub(crate) const PAUSE: &str = "pause";
+/// The name that the container of a gVisor sandbox with several containers goes by: none that a Pod could give.
+pub(crate) const PAUSE: &str = ".pause";
+
+/// What it was before: still the name of one that was started then.
+pub(crate) const FORMER_PAUSE: &str = "pause";
+
+/// How long a start waits for the container that had its writable layer before.
+const LAYER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The file in a container's directory that it may leave its last words in.
 pub(crate) const TERMINATION_LOG: &str = "termination-log";
@@ -35,6 +46,8 @@ const FIRST_ID: u32 = 1 << 20;
 
 /// What to start.
 pub(crate) struct Request {
+    /// The Pod's record with this run in it, to be on disk before anything is made.
+    pub(crate) record: Page,
     pub(crate) pod: Arc<Pod>,
     pub(crate) name: String,
     /// Names the directory and the id.
@@ -46,6 +59,7 @@ pub(crate) struct Request {
     pub(crate) volumes: BTreeMap<String, Volume>,
     pub(crate) driver: Driver,
     pub(crate) pause: Arc<Pause>,
+    pub(crate) pause_name: &'static str,
     pub(crate) pause_run: u32,
 }
 
@@ -61,15 +75,15 @@ pub(crate) enum Failed {
 
 /// Starts the container.
 pub(crate) async fn start(shared: &Shared, request: &Request) -> Result<Container, Failed> {
+    let claim = claim_layer(shared, request).await?;
     let _turn = shared.starts.acquire().await;
     let asked = super::find(&request.pod, &request.name)
         .ok_or_else(|| waiting(reason::CREATE, format!("container {} is not in the pod", request.name)))?;
     let namespace = request.pod.metadata.namespace.as_deref().unwrap_or_default();
     let environment = shared.sources.environment(namespace, asked).await;
-    let environment = environment.map_err(|message| waiting(reason::CONFIG, message))?;
-    let place = place(shared, request)
-        .await
-        .map_err(|error| waiting(reason::CREATE, format!("directories of the container: {error}")))?;
+    let mut environment = environment.map_err(|message| waiting(reason::CONFIG, message))?;
+    environment.services = shared.links.of(&request.pod).await;
+    let place = place::make(shared, request).await.map_err(|message| waiting(reason::CREATE, message))?;
     let scene = Scene::new(shared, request, place)?;
     if request.driver == Driver::Runsc && (request.run > 1 || scene.role != Role::Alone) {
         reattach(shared, request).await?;
@@ -82,7 +96,25 @@ pub(crate) async fn start(shared: &Shared, request: &Request) -> Result<Containe
     let bundle = podspec::build(&scene.inputs(shared, request, asked, &environment))
         .map_err(|refusal| refused(&refusal))?;
     let started = shared.runtimes.start(scene.request(shared, request, bundle)).await;
-    started.map_err(runtime_failure)
+    let container = started.map_err(runtime_failure)?;
+    if let Some(claim) = claim {
+        claim.keep();
+    }
+    Ok(container)
+}
+
+/// Takes the kept writable layer for this Pod, once nobody else's container has it mounted.
+async fn claim_layer<'a>(shared: &'a Shared, request: &'a Request) -> Result<Option<Claim<'a>>, Failed> {
+    let Some(path) = kept_layer(&shared.paths, &request.pod, &request.name) else { return Ok(None) };
+    let uid = request.pod.metadata.uid.as_deref().unwrap_or_default();
+    let claimed = tokio::time::timeout(LAYER_PATIENCE, shared.registry.layers.claim(path, uid)).await;
+    claimed.map(Some).map_err(|_| {
+        let name = &request.name;
+        let message = format!(
+            "the kept root file system of container {name} is still in use by an earlier pod that is ending"
+        );
+        waiting(reason::CREATE, message)
+    })
 }
 
 /// The isolation that a driver gives.
@@ -96,11 +128,14 @@ pub(crate) fn isolation(driver: Driver) -> Isolation {
 /// The directory of a container's writable layer: with its Pod, or with its owner if the Pod asks for that.
 pub(crate) fn layer(paths: &Paths, pod: &Pod, container: &str, run: u32) -> PathBuf {
     let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-    let asked = pod.metadata.annotations.as_ref().and_then(|all| all.get(annotation::KEEP_ROOT));
-    match owner(pod).filter(|_| asked.is_some_and(|value| value == "true")) {
-        Some(owner) if crate::paths::is_plain(&owner.uid) => paths.kept_layer(&owner.uid, container),
-        _ => paths.layer(uid, container, run),
-    }
+    kept_layer(paths, pod, container).unwrap_or_else(|| paths.layer(uid, container, run))
+}
+
+/// The directory of a container's writable layer, if it outlives its Pod.
+pub(crate) fn kept_layer(paths: &Paths, pod: &Pod, container: &str) -> Option<PathBuf> {
+    let asked = pod.metadata.annotations.as_ref()?.get(annotation::KEEP_ROOT)?;
+    let owner = owner(pod).filter(|owner| asked == "true" && crate::paths::is_plain(&owner.uid))?;
+    Some(paths.kept_layer(&owner.uid, container))
 }
 
 /// gVisor takes the addresses out of the namespace; they have to be there again for every new sandbox.
@@ -118,120 +153,6 @@ async fn reattach(shared: &Shared, request: &Request) -> Result<(), Failed> {
     super::network::attach(shared, again).await.map(drop).map_err(Failed::Waiting)
 }
 
-/// Everything on disk that one run needs.
-struct Place {
-    dir: PathBuf,
-    rootfs: RootFs,
-    files: Files,
-    log: PathBuf,
-}
-
-async fn place(shared: &Shared, request: &Request) -> io::Result<Place> {
-    let uid = request.pod.metadata.uid.as_deref().unwrap_or_default();
-    let (paths, name, run) = (&shared.paths, &request.name, request.run);
-    let dir = paths.container(uid, name, run);
-    let layer = layer(paths, &request.pod, name, run);
-    let place = Place {
-        rootfs: RootFs {
-            lower: request.image.layers.clone(),
-            upper: layer.join("upper"),
-            work: layer.join("work"),
-        },
-        files: Files {
-            resolv_conf: Some(paths.pod(uid).join("resolv.conf")),
-            hosts: Some(paths.pod(uid).join("hosts")),
-            hostname: Some(paths.pod(uid).join("hostname")),
-            termination_log: Some(dir.join(TERMINATION_LOG)),
-        },
-        log: paths.log(uid, name, request.restarts),
-        dir,
-    };
-    let files = pod_files(shared, request);
-    let old = (run > 1).then(|| (paths.container(uid, name, run - 1), paths.layer(uid, name, run - 1)));
-    let (dir, log, pod_dir) = (place.dir.clone(), place.log.clone(), paths.pod(uid));
-    let stale = request.restarts.checked_sub(2).map(|old| paths.log(uid, name, old));
-    let work = move || prepare(&dir, &log, &pod_dir, &files, old, stale);
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)??;
-    Ok(place)
-}
-
-fn prepare(
-    dir: &Path,
-    log: &Path,
-    pod_dir: &Path,
-    files: &[(&'static str, String)],
-    old: Option<(PathBuf, PathBuf)>,
-    stale_log: Option<PathBuf>,
-) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    cleanup::remove(dir)?;
-    if let Some((records, layer)) = old {
-        cleanup::remove(&records)?;
-        cleanup::remove(&layer)?;
-    }
-    if let Some(stale) = stale_log {
-        let _ = std::fs::remove_file(stale);
-    }
-    std::fs::create_dir_all(dir)?;
-    std::fs::create_dir_all(log.parent().unwrap_or(dir))?;
-    let last_words = dir.join(TERMINATION_LOG);
-    std::fs::write(&last_words, b"")?;
-    std::fs::set_permissions(&last_words, std::fs::Permissions::from_mode(0o666))?;
-    for (name, text) in files {
-        std::fs::write(pod_dir.join(name), text)?;
-    }
-    Ok(())
-}
-
-/// `/etc/resolv.conf`, `/etc/hosts` and `/etc/hostname` as the kubelet writes them.
-fn pod_files(shared: &Shared, request: &Request) -> [(&'static str, String); 3] {
-    let namespace = request.pod.metadata.namespace.as_deref().unwrap_or_default();
-    let host = hostname(&request.pod);
-    let address = request.attachment.address;
-    let spec = request.pod.spec.as_ref();
-    let domain = spec.and_then(|spec| spec.subdomain.as_ref());
-    let full = domain.map(|sub| format!("{host}.{sub}.{namespace}.svc.{}\t", shared.config.cluster_domain));
-    let mut hosts = format!(
-        "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
-         fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n\
-         {address}\t{}{host}\n",
-        full.unwrap_or_default(),
-    );
-    for alias in spec.and_then(|spec| spec.host_aliases.as_deref()).unwrap_or_default() {
-        let names = alias.hostnames.clone().unwrap_or_default().join("\t");
-        hosts.push_str(&format!("{}\t{names}\n", alias.ip));
-    }
-    let resolv = resolv_conf(&request.pod, shared.network.resolv_conf(namespace));
-    [("resolv.conf", resolv), ("hosts", hosts), ("hostname", format!("{host}\n"))]
-}
-
-/// The Pod's own `dnsConfig` over what the network says.
-fn resolv_conf(pod: &Pod, network: String) -> String {
-    let spec = pod.spec.as_ref();
-    let own = spec.and_then(|spec| spec.dns_config.clone()).unwrap_or_default();
-    let none = spec.and_then(|spec| spec.dns_policy.as_deref()) == Some("None");
-    let mut text = if none { String::new() } else { network };
-    for server in own.nameservers.into_iter().flatten() {
-        text.push_str(&format!("nameserver {server}\n"));
-    }
-    if let Some(searches) = own.searches.filter(|searches| !searches.is_empty()) {
-        text.push_str(&format!("search {}\n", searches.join(" ")));
-    }
-    for option in own.options.into_iter().flatten() {
-        let value = option.value.map(|value| format!(":{value}")).unwrap_or_default();
-        text.push_str(&format!("options {}{value}\n", option.name.unwrap_or_default()));
-    }
-    text
-}
-
-fn hostname(pod: &Pod) -> String {
-    let asked = pod.spec.as_ref().and_then(|spec| spec.hostname.clone());
-    let name =
-        asked.filter(|name| !name.is_empty()).or_else(|| pod.metadata.name.clone()).unwrap_or_default();
-    let cut: String = name.chars().take(63).collect();
-    cut.trim_end_matches(['-', '.']).to_owned()
-}
-
 /// What podspec needs, owned for as long as it is borrowed.
 struct Scene {
     place: Place,
@@ -247,23 +168,21 @@ struct Scene {
 
 impl Scene {
     fn new(shared: &Shared, request: &Request, place: Place) -> Result<Self, Failed> {
-        let read = |path: &str| {
-            let bytes = read_in_rootfs(&place.rootfs, path).unwrap_or_default();
-            String::from_utf8_lossy(&bytes).into_owned()
-        };
         let image = podspec::Image {
-            passwd: read("/etc/passwd"),
-            group: read("/etc/group"),
+            passwd: place.passwd.clone(),
+            group: place.group.clone(),
             ..request.image.config.clone()
         };
         let uid = request.pod.metadata.uid.as_deref().unwrap_or_default();
         let role = role(request, uid);
         let asks_init = request.pod.metadata.annotations.as_ref().and_then(|all| all.get(annotation::INIT));
         let asks_init = asks_init.is_some_and(|value| value == "true") || role != Role::Alone;
+        let hostname = files::hostname(&request.pod, &shared.config.cluster_domain)
+            .map_err(|message| waiting(reason::CREATE, message))?;
         Ok(Self {
             image,
-            ids: ids(request)?,
-            hostname: hostname(&request.pod),
+            ids: ids(request.driver, request.attachment.slot)?,
+            hostname,
             ips: vec![request.attachment.address.to_string()],
             init: asks_init.then(|| shared.runtimes.init_program().to_owned()),
             role,
@@ -330,14 +249,14 @@ impl Scene {
     /// The container that holds a gVisor sandbox together.
     fn pause(&self, shared: &Shared, request: &Request, bundle: Bundle) -> runtime::Request {
         let uid = request.pod.metadata.uid.as_deref().unwrap_or_default();
-        let (paths, run) = (&shared.paths, request.pause_run);
-        let layer = paths.layer(uid, PAUSE, run);
+        let (paths, name, run) = (&shared.paths, request.pause_name, request.pause_run);
+        let layer = paths.layer(uid, name, run);
         runtime::Request {
-            id: container_id(uid, PAUSE, run),
-            dir: paths.container(uid, PAUSE, run),
+            id: container_id(uid, name, run),
+            dir: paths.container(uid, name, run),
             role: Role::Pause,
             rootfs: RootFs { lower: Vec::new(), upper: layer.join("upper"), work: layer.join("work") },
-            log: Log { path: paths.log(uid, PAUSE, 0), max_bytes: 1 << 20, max_files: 1 },
+            log: Log { path: paths.log(uid, name, 0), max_bytes: 1 << 20, max_files: 1 },
             ..self.request(shared, request, bundle)
         }
     }
@@ -351,16 +270,20 @@ fn role(request: &Request, uid: &str) -> Role {
     if request.driver == Driver::Runc || count <= 1 {
         return Role::Alone;
     }
-    Role::Member { sandbox: container_id(uid, PAUSE, request.pause_run) }
+    Role::Member { sandbox: container_id(uid, request.pause_name, request.pause_run) }
+}
+
+/// The host's id of the sandbox's root.
+pub(crate) fn first_id(driver: Driver, slot: u16) -> u32 {
+    ids(driver, slot).ok().flatten().map_or(0, |ids| ids.base)
 }
 
 /// The Pod's own range of ids, for runc. gVisor has a kernel of its own instead.
-fn ids(request: &Request) -> Result<Option<IdRange>, Failed> {
-    if request.driver != Driver::Runc {
+fn ids(driver: Driver, slot: u16) -> Result<Option<IdRange>, Failed> {
+    if driver != Driver::Runc {
         return Ok(None);
     }
-    let base =
-        u32::from(request.attachment.slot).checked_mul(IDS).and_then(|offset| FIRST_ID.checked_add(offset));
+    let base = u32::from(slot).checked_mul(IDS).and_then(|offset| FIRST_ID.checked_add(offset));
     let base = base.filter(|base| base.checked_add(IDS).is_some());
     let base =
         base.ok_or_else(|| waiting(reason::CREATE, "no range of user ids is left for this pod".to_owned()))?;

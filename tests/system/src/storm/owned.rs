@@ -122,6 +122,8 @@ fn mounts(data: &Path, run: &Path) -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(Path::new);
     let ours = points.filter(|point| point.starts_with(run) || point.starts_with(data));
+    // The directory of the pins is a mount of the installation's own, gone when that goes.
+    let ours = ours.filter(|point| *point != run.join("netns"));
     let owner = |point: &Path| match point.strip_prefix(run.join("netns")) {
         Ok(uid) => uid.display().to_string(),
         Err(_) => point.display().to_string(),

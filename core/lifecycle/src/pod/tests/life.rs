@@ -184,12 +184,11 @@ fn deletion_stops_containers_writes_the_end_and_removes_everything() {
     case.facts.entry("app").begin_stop(Duration::from_secs(5), StopCause::PodEnds, now);
     assert_eq!(case.steps(), ["stop app 5s"], "named again while under way");
     case.ends("app", 0);
-    assert_eq!(case.steps(), ["detach", "clean"]);
-    case.facts.cleaned = true;
-    assert_eq!(case.steps(), ["detach"], "the object waits for the final status and the network");
+    assert_eq!(case.steps(), ["detach"], "object and directories wait for the final status");
     case.written = case.status();
+    assert_eq!(case.steps(), ["detach", "clean", "delete"], "and for nothing else");
     let last = case.written.clone();
-    case.facts.network = Stage::Absent;
+    (case.facts.cleaned, case.facts.network) = (true, Stage::Absent);
     assert_eq!(case.status(), last, "one write says all");
     assert_eq!(case.steps(), ["delete"]);
 }
@@ -305,6 +304,20 @@ fn a_pod_past_its_deadline_fails() {
     assert_eq!(case.shown(), "Failed ready=False app=Error:143/0");
 }
 
+/// Kubernetes: what an evicted Pod wrote goes with its containers, long before its object does.
+#[test]
+fn an_evicted_pod_gives_its_disk_back() {
+    let mut case = Case::prepared(&json!({}));
+    case.runs("app");
+    let (reason, message) = (reason::EVICTED.to_owned(), "too much".to_owned());
+    case.facts.verdict = Some(Verdict { reason, message });
+    assert_eq!(case.steps(), ["stop app 30s"]);
+    case.ends("app", 143);
+    assert_eq!(case.steps(), ["detach", "free"]);
+    (case.facts.freed, case.facts.network) = (true, Stage::Absent);
+    assert_eq!(case.steps(), [""; 0]);
+}
+
 #[test]
 fn an_image_that_cannot_be_pulled_is_asked_for_again_with_back_off() {
     let mut case = Case::prepared(&json!({}));
@@ -316,6 +329,23 @@ fn an_image_that_cannot_be_pulled_is_asked_for_again_with_back_off() {
     assert_eq!(case.steps(), ["wake 8s"]);
     case.later(8);
     assert_eq!(case.steps(), ["image app"]);
+}
+
+/// Kubernetes: the files of a running Pod follow config maps, secrets and the Pod's own labels and annotations.
+#[test]
+fn files_that_show_objects_are_made_anew_every_minute_while_the_pod_runs() {
+    let mut case = Case::new(&json!({
+        "containers": [{"name": "app", "image": "i:1"}], "volumes": [{"name": "v", "configMap": {"name": "c"}}],
+    }));
+    case.provide(&["app"]);
+    case.runs("app");
+    assert_eq!(case.steps(), ["refresh"], "never made by this life of the agent");
+    case.facts.projected_at = Some(case.now);
+    assert_eq!(case.steps(), ["wake 60s"]);
+    case.later(60);
+    assert_eq!(case.steps(), ["refresh"]);
+    case.facts.volumes = Stage::Absent;
+    assert_eq!(case.steps(), ["volumes"], "they have to be there first");
 }
 
 #[test]

@@ -95,6 +95,23 @@ fn a_transition_time_stays_while_the_status_of_a_condition_stays() {
 }
 
 #[test]
+fn a_pull_shows_how_far_it_has_come() {
+    let mut case = Case::new(&json!({"containers": [{"name": "app", "image": "i:1"}]}));
+    let message = |case: &Case| {
+        let state = case.status().container_statuses.unwrap().remove(0).state.unwrap();
+        state.waiting.map(|waiting| (waiting.reason.unwrap(), waiting.message))
+    };
+    assert_eq!(message(&case), Some((reason::CREATING.to_owned(), None)));
+    case.facts.entry("app").pulling = "half".to_owned();
+    assert_eq!(message(&case), Some((reason::CREATING.to_owned(), Some("half".to_owned()))));
+    let now = case.now;
+    case.facts.entry("app").image.fail(reason::PULL, "cut off", now);
+    assert_eq!(case.shown(), "Pending ready=False app=ContainerCreating/0", "the next try is under way");
+    case.facts.entry("app").pulling = String::new();
+    assert_eq!(case.shown(), "Pending ready=False app=ErrImagePull/0");
+}
+
+#[test]
 fn a_crash_loop_names_delay_container_and_pod() {
     let mut case = Case::prepared(&json!({}));
     case.runs("app").ends("app", 1);
