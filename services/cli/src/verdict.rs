@@ -28,7 +28,17 @@ pub(crate) fn ready(name: &str, scene: &Scene) -> Verdict {
     if is_ready(sandbox) {
         return Verdict::Done;
     }
-    prospect(name, sandbox, scene.pod.as_ref())
+    match prospect(name, sandbox, scene.pod.as_ref()) {
+        Verdict::Hopeless(failure) => Verdict::Hopeless(more(name, failure)),
+        Verdict::Fading(failure) => Verdict::Fading(more(name, failure)),
+        verdict => verdict,
+    }
+}
+
+/// What somebody can do who has the sandbox still.
+fn more(name: &str, failure: Failure) -> Failure {
+    failure
+        .remedy(format!("'agent-sandbox why {name}' says more; 'agent-sandbox logs {name}' shows its output"))
 }
 
 /// For whoever wants its first process: that has started, or has ended already.
@@ -68,17 +78,14 @@ fn gone_or_new(name: &str, scene: &Scene) -> Verdict {
 /// Whether a sandbox that is not there yet still can be.
 fn prospect(name: &str, sandbox: &Sandbox, pod: Option<&Pod>) -> Verdict {
     let state = state(sandbox);
-    let says_more =
-        format!("'agent-sandbox why {name}' says more; 'agent-sandbox logs {name}' shows its output");
     let is_word_current = state.word == "Deleting" || is_current(sandbox, conditions::READY);
     if is_word_current && matches!(state.word, "Completed" | "Failed" | "Error" | "Expired" | "Deleting") {
         let refused = pod.and_then(refusal).map_or_else(String::new, |why| format!(": {why}"));
         let text = format!("sandbox {name:?} is not ready: {}: {}{refused}", state.word, state.message);
-        return Verdict::Hopeless(Failure::new(text).remedy(says_more));
+        return Verdict::Hopeless(Failure::new(text));
     }
     let Some((reason, message)) = pod.and_then(stuck) else { return Verdict::Wait };
-    let failure =
-        Failure::new(format!("sandbox {name:?} does not start: {reason}: {message}")).remedy(says_more);
+    let failure = Failure::new(format!("sandbox {name:?} does not start: {reason}: {message}"));
     match reason {
         "ErrImagePull" | "CreateContainerConfigError" | "CreateContainerError" => Verdict::Fading(failure),
         "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "RunContainerError"

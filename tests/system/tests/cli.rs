@@ -93,10 +93,11 @@ fn expire_keeps_or_deletes_and_can_be_taken_back() {
     eventually("it has expired", || machine.cli(&["ls", "brief"]).ok().contains("Expired"));
     eventually("its pod is gone", || machine.kubectl(&["get", "pod", "brief"]).code != 0);
     assert!(machine.cli(&["why", "brief"]).ok().contains("agent-sandbox expire brief 1h"));
-    machine.cli(&["expire", "brief", "1h", "--keep"]).ok();
+    // What `why` says to type must not turn "kept" into "deleted".
+    assert!(machine.cli(&["expire", "brief", "1h"]).ok().contains("stopped and kept"));
     eventually("it runs again", || machine.cli(&["exec", "brief", "--", "true"]).code == 0);
     assert_eq!(machine.cli(&["exec", "brief", "--", "cat", "/data/f"]).ok(), "kept\n");
-    machine.cli(&["expire", "brief", "now"]).ok();
+    machine.cli(&["expire", "brief", "now", "--delete"]).ok();
     eventually("it is deleted", || machine.cli(&["ls", "brief"]).code != 0);
     let said = machine.cli(&["expire", "brief", "1h"]).refused();
     assert!(said.contains("brief") && said.contains("agent-sandbox ls"), "{said}");
@@ -234,10 +235,9 @@ fn apply_takes_files_and_standard_input_and_waits() {
     let second = sandbox("applied-2", json!({"containers": [idle("work")]}));
     let both = format!("{first}\n---\n{second}\n");
     let seen = fed(&machine, &["apply", "-f", "-", "--wait"], &both).ok();
-    assert_eq!(
-        seen,
-        "sandbox/applied-1 applied\nsandbox/applied-1 ready\nsandbox/applied-2 applied\nsandbox/applied-2 ready\n"
-    );
+    // All are applied before the first is waited for: it may need one of the others.
+    assert!(seen.starts_with("sandbox/applied-1 applied\nsandbox/applied-2 applied\n"), "{seen}");
+    assert!(seen.contains("sandbox/applied-1 ready") && seen.contains("sandbox/applied-2 ready"), "{seen}");
     let file = machine.scratch().join("again.json");
     fs::write(&file, first.to_string()).expect("write");
     machine.cli(&["apply", "-f", &file.display().to_string()]).ok();

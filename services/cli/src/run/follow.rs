@@ -20,6 +20,8 @@ use tokio::{
     task::JoinSet,
 };
 
+/// How long an end that the node knows may take to reach the Pod's status.
+const END_KNOWN: Duration = Duration::from_secs(5);
 /// A command may run as long as it likes.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
@@ -66,12 +68,13 @@ async fn on_terminal(name: &str, with_stdin: bool, connection: &Connection) -> R
     }
 }
 
-/// A command that has ended needs no more input; anything else that refuses an attach is a failure.
+/// A command that has ended needs no more input; anything else that refuses an attach is a failure. The node learns of an
+/// end a moment before the Pod's status does.
 async fn unless_ended(name: &str, error: kube::Error, connection: &Connection) -> Result<()> {
-    let pod = pods(connection).get_opt(name).await.ok().flatten();
-    match pod.as_ref().and_then(ended) {
-        Some(_) => Ok(()),
-        None => Err(Failure::from_kube(&format!("attach to sandbox {name:?}"), error)),
+    let failure = Failure::from_kube(&format!("attach to sandbox {name:?}"), error);
+    match until(connection, name, END_KNOWN, |scene| has_ended(name, scene)).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(failure),
     }
 }
 
@@ -106,15 +109,18 @@ fn ended(pod: &k8s_openapi::api::core::v1::Pod) -> Option<&ContainerStateTermina
     container(pod)?.state.as_ref()?.terminated.as_ref()
 }
 
-async fn exit_code(name: &str, connection: &Connection) -> Result<u8> {
-    let judge = |scene: &Scene| match &scene.sandbox {
+fn has_ended(name: &str, scene: &Scene) -> Verdict {
+    match &scene.sandbox {
         _ if scene.pod.as_ref().and_then(ended).is_some() => Verdict::Done,
         None if scene.seen => {
             Verdict::Hopeless(Failure::new(format!("sandbox {name:?} was deleted while it ran")))
         }
         _ => Verdict::Wait,
-    };
-    let scene = until(connection, name, FOREVER, judge).await?;
+    }
+}
+
+async fn exit_code(name: &str, connection: &Connection) -> Result<u8> {
+    let scene = until(connection, name, FOREVER, |scene| has_ended(name, scene)).await?;
     scene
         .pod
         .as_ref()
