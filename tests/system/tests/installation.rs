@@ -85,6 +85,7 @@ fn a_purge_leaves_what_is_not_ours_and_says_so() {
     let refused =
         Output::of(down.args(["down", "--purge", "--yes", "--data-dir"]).arg(machine.data())).refused();
     assert!(refused.contains("nothing was deleted") && note.exists(), "{refused}");
+    fs::remove_dir_all(machine.data()).expect("remove");
 }
 
 #[test]
@@ -195,6 +196,14 @@ fn lose_power(machine: &Machine) {
         for pid in fs::read_to_string(file).unwrap_or_default().lines() {
             Output::of(Command::new("kill").args(["-9", pid]));
         }
+    }
+    // Pinned network namespaces go with the kernel.
+    let mounts = fs::read_to_string("/proc/mounts").expect("mounts");
+    let below = format!("/run/agent-sandbox/{id}/");
+    for mount in
+        mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|path| path.starts_with(&below))
+    {
+        Output::of(Command::new("umount").args(["-l", mount])).ok();
     }
     // The run directory is a tmpfs: after a boot it is another one's.
     fs::write(format!("/run/agent-sandbox/{id}/boot"), "another boot\n").expect("boot mark");

@@ -63,7 +63,11 @@ async fn on_terminal(name: &str, with_stdin: bool, connection: &Connection) -> R
         }
         Err(error) => {
             unless_ended(name, error, connection).await?;
-            output(name, connection).await
+            // The log holds what a terminal was sent.
+            let raw = Raw::enter();
+            let copied = output(name, connection).await;
+            drop(raw);
+            copied
         }
     }
 }
