@@ -160,12 +160,14 @@ async fn isolation(data: &Path) -> Vec<Check> {
     let run =
         Place::existing(data).map_or_else(|_| PathBuf::from("/run/agent-sandbox/doctor"), |place| place.run);
     let mut checks = Vec::new();
-    // The runtimes can be told of without it; nothing can be started without it.
-    let supervisor = standalone::supervisor().unwrap_or_else(|_| {
+    let supervisor = standalone::supervisor();
+    let tried = supervisor.is_ok();
+    if !tried {
         let what = "agent-sandbox-supervisor is not beside this program";
         checks.push(Check::bad(what, "install both binaries side by side ('scripts/build' makes them)"));
-        PathBuf::from("agent-sandbox-supervisor")
-    });
+    }
+    // Without it the runtimes can still be told of, this program standing in for it; they cannot be tried.
+    let supervisor = supervisor.unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
     let runtimes = match runtime::Runtimes::detect(runtime::Config::new("doctor", run, supervisor)).await {
         Ok(runtimes) => runtimes,
         Err(error) => {
@@ -173,7 +175,10 @@ async fn isolation(data: &Path) -> Vec<Check> {
             return checks;
         }
     };
-    checks.extend(runtimes.found().flat_map(report));
+    checks.extend(runtimes.found().flat_map(|found| if tried { report(found) } else { untried(found) }));
+    if !tried {
+        return checks;
+    }
     if runtimes.driver(Driver::Runsc).is_none() {
         checks.push(Check::warning(
             "gVisor (runsc) is not installed: only a shared kernel is on offer",
@@ -184,6 +189,13 @@ async fn isolation(data: &Path) -> Vec<Check> {
         checks.push(Check::bad("no runtime works", "scripts/install-tools run installs runc and gVisor"));
     }
     checks
+}
+
+/// A runtime whose sandboxes need the supervisor, which is missing.
+fn untried(found: &Found) -> Vec<Check> {
+    let line =
+        format!("{} {} is installed; not tried without the supervisor", found.path.display(), found.version);
+    vec![Check::good(line)]
 }
 
 fn report(found: &Found) -> Vec<Check> {

@@ -11,11 +11,11 @@ fn scene(ready: (&str, &str), observed: i64, waiting: Option<(&str, &str)>) -> S
             "lastTransitionTime": time, "observedGeneration": observed}]}
     }));
     let pod =
-        waiting.map(|(reason, message)| pod(json!({"waiting": {"reason": reason, "message": message}})));
+        waiting.map(|(reason, message)| pod(&json!({"waiting": {"reason": reason, "message": message}})));
     Scene { sandbox: Some(sandbox.expect("sandbox")), seen: true, pod }
 }
 
-fn pod(state: Value) -> Pod {
+fn pod(state: &Value) -> Pod {
     let containers = json!([{"name": CONTAINER, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state}]);
     serde_json::from_value(json!({"metadata": {"name": "s"}, "status": {"containerStatuses": containers}}))
         .expect("pod")
@@ -55,7 +55,7 @@ fn a_waiting_reason_that_stays_is_told_with_its_message() {
 #[test]
 fn a_process_that_has_ended_already_has_started() {
     let mut ended = scene(("False", "PodFailed"), 2, None);
-    ended.pod = Some(pod(json!({"terminated": {"exitCode": 3}})));
+    ended.pod = Some(pod(&json!({"terminated": {"exitCode": 3}})));
     assert!(matches!(started("s", &ended), Verdict::Done));
 }
 
