@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// On a terminal, a spinner for less would only flicker.
+const FLASH: Duration = Duration::from_millis(400);
 /// Nothing is said of what is over sooner.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Lines that are no terminal's come no closer together than this.
@@ -13,6 +15,7 @@ const PACE: Duration = Duration::from_secs(5);
 
 /// Shows what is waited for; gone when dropped.
 pub(crate) struct Progress {
+    on_terminal: bool,
     bar: Option<ProgressBar>,
     lines: Lines,
 }
@@ -27,35 +30,37 @@ struct Lines {
 // === impl Progress ===
 
 impl Progress {
-    /// A spinner that says nothing until the first [`Progress::say`].
+    /// Shows nothing yet: what is over at once needs no spinner.
     pub(crate) fn start() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
-            let bar = ProgressBar::new_spinner()
-                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        });
-        Self { bar, lines: Lines::start(Instant::now()) }
+        let lines = Lines::start(Instant::now());
+        Self { on_terminal: std::io::stderr().is_terminal(), bar: None, lines }
     }
 
     /// Says what is being waited for. Without a terminal it is a line now and then; see [`Progress::tick`].
     pub(crate) fn say(&mut self, text: &str) {
         text.clone_into(&mut self.lines.text);
-        match &self.bar {
-            Some(bar) => bar.set_message(text.to_owned()),
-            None => self.tick(),
-        }
+        self.tick();
     }
 
-    /// Prints what was said last if its time has come. To be called about once a second.
+    /// Shows what was said last if its time has come. To be called about once a second.
     pub(crate) fn tick(&mut self) {
-        if self.bar.is_none()
-            && let Some(line) = self.lines.due(Instant::now())
-        {
+        let now = Instant::now();
+        if self.on_terminal {
+            if now.duration_since(self.lines.started) >= FLASH {
+                self.bar.get_or_insert_with(spinner).set_message(self.lines.text.clone());
+            }
+        } else if let Some(line) = self.lines.due(now) {
             eprintln!("{line}");
         }
     }
+}
+
+fn spinner() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
 }
 
 impl Drop for Progress {
