@@ -62,6 +62,8 @@ pub mod annotation {
     pub const KEEP_ROOT: &str = "sandbox.agent-sandbox.dev/keep-root";
     /// On pod templates, honoured on standalone: `true` runs containers under an init that reaps and forwards signals.
     pub const INIT: &str = "sandbox.agent-sandbox.dev/init";
+    /// On RuntimeClasses of standalone: `true` on the one that stands in where a Pod names none.
+    pub const DEFAULT_RUNTIME: &str = "sandbox.agent-sandbox.dev/default-runtime";
     /// On templates as seen at v1alpha1: the v1beta1-only policy.
     pub const CLAIM_TEMPLATES_POLICY: &str = "api.agents.x-k8s.io/v1beta1-volume-claim-templates-policy";
 }

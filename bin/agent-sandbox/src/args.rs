@@ -12,6 +12,15 @@ const EXAMPLES: &str = "Examples:
   agent-sandbox suspend my-sandbox; agent-sandbox resume my-sandbox
   kubectl --context agent-sandbox get sandboxes           the same objects with kubectl";
 
+const COMPLETION_EXAMPLES: &str = "Examples:
+  source <(agent-sandbox completion bash)                                       in this shell
+  agent-sandbox completion bash > /etc/bash_completion.d/agent-sandbox          in every bash
+  agent-sandbox completion zsh > /usr/local/share/zsh/site-functions/_agent-sandbox
+  agent-sandbox completion fish > ~/.config/fish/completions/agent-sandbox.fish";
+
+const VERSION_EXAMPLES: &str = "Examples:
+  agent-sandbox version";
+
 /// Isolated, stateful sandboxes for AI agents and the code they write.
 #[derive(Parser)]
 #[command(name = "agent-sandbox", version, after_help = EXAMPLES, max_term_width = 110)]
@@ -28,19 +37,24 @@ enum Verb {
     #[command(after_help = up::EXAMPLES)]
     Up(up::UpArgs),
     /// Stop what 'up' started; with --purge also delete its data
+    #[command(after_help = down::EXAMPLES)]
     Down(down::DownArgs),
     /// Say whether this machine's agent-sandbox runs, where, and what it holds
+    #[command(after_help = status::EXAMPLES)]
     Status(status::StatusArgs),
     /// Check what isolation this machine offers and what to install for more
+    #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::DoctorArgs),
     #[command(flatten)]
     Sandbox(Command),
     /// Print the completion script of a shell
+    #[command(after_help = COMPLETION_EXAMPLES)]
     Completion {
         /// bash, zsh, fish, elvish or powershell
         shell: clap_complete::Shell,
     },
     /// Print the version
+    #[command(after_help = VERSION_EXAMPLES)]
     Version,
 }
 
@@ -61,11 +75,13 @@ pub(crate) fn parse_and_run() -> Result<u8> {
             cli::perform(command, &connection).await
         }),
         Verb::Completion { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "agent-sandbox", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "agent-sandbox", &mut script);
+            cli::print(format_args!("{}", String::from_utf8_lossy(&script)));
             Ok(0)
         }
         Verb::Version => {
-            println!("agent-sandbox {}", env!("CARGO_PKG_VERSION"));
+            cli::say!("agent-sandbox {}", env!("CARGO_PKG_VERSION"));
             Ok(0)
         }
     }
@@ -90,6 +106,32 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verbs_help_has_examples() {
+        fn missing(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+            for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+                let path = format!("{path} {}", verb.get_name());
+                let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+                if !help.contains("Examples:") || !help.contains(&path) {
+                    found.push(path.clone());
+                }
+                missing(verb, &path, found);
+            }
+        }
+        let mut found = Vec::new();
+        missing(&Args::command(), "agent-sandbox", &mut found);
+        assert!(found.is_empty(), "without examples: {found:?}");
+    }
+
+    #[test]
+    fn a_wrong_time_is_a_wrong_command_line() {
+        let refused =
+            Args::try_parse_from(["agent-sandbox", "expire", "box", "soon"]).err().expect("refused");
+        assert_eq!(refused.exit_code(), 2);
+        assert!(refused.to_string().contains("neither a duration"), "{refused}");
+        assert!(Args::try_parse_from(["agent-sandbox", "expire", "box", "never"]).is_ok());
     }
 
     #[test]

@@ -9,7 +9,12 @@ use std::{
     io::{Read as _, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
+
+/// Size from which the log is put aside, and how often that is looked at.
+const LOG_CAP: u64 = 16 << 20;
+const LOG_CHECK: Duration = Duration::from_secs(60);
 
 /// Set for the child in the background.
 pub(crate) const CHILD: &str = "AGENT_SANDBOX_DETACHED";
@@ -22,7 +27,6 @@ pub(crate) fn start() -> Result<u8> {
     let mut child = Command::new(program)
         .args(arguments)
         .env(CHILD, "1")
-        .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -44,10 +48,12 @@ pub(crate) fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-/// In the child: leaves the terminal's session.
-pub(crate) fn leave_terminal() {
+/// In the child: leaves the terminal's session, and the directory that it was started in, which may go away. Relative
+/// paths of the command line must have been resolved before.
+pub(crate) fn leave_terminal() -> Result<()> {
     // Fails only for a process that leads a group already, which then has no terminal to leave.
     let _ = rustix::process::setsid();
+    std::env::set_current_dir("/").map_err(|error| Failure::new(format!("change to /: {error}")))
 }
 
 /// In the child: moves standard output and error to the log, which tells the parent that all is well.
@@ -58,4 +64,45 @@ pub(crate) fn move_output(data: &Path) -> Result<PathBuf> {
     rustix::stdio::dup2_stdout(&log).map_err(|error| failed(error.into()))?;
     rustix::stdio::dup2_stderr(&log).map_err(|error| failed(error.into()))?;
     Ok(path)
+}
+
+/// In the child: keeps the log from filling the disk. Never ends.
+pub(crate) async fn cap_log(data: &Path) -> std::convert::Infallible {
+    let path = data.join("agent.log");
+    loop {
+        tokio::time::sleep(LOG_CHECK).await;
+        if let Err(error) = rotate(&path, LOG_CAP).and_then(|rotated| {
+            if rotated { move_output(data).map(drop).map_err(std::io::Error::other) } else { Ok(()) }
+        }) {
+            eprintln!("the log was not rotated: {error}");
+        }
+    }
+}
+
+/// Puts a file that is too large aside as `<name>.1`, in the place of the one before; whether it did.
+fn rotate(path: &Path, cap: u64) -> std::io::Result<bool> {
+    if std::fs::metadata(path)?.len() < cap {
+        return Ok(false);
+    }
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".1");
+    std::fs::rename(path, aside).map(|()| true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_over_the_cap_is_put_aside_and_one_before_it_kept() {
+        let dir = tempfile::tempdir().expect("dir");
+        let log = dir.path().join("agent.log");
+        std::fs::write(&log, "first").expect("write");
+        assert!(!rotate(&log, 6).expect("looked"));
+        assert!(rotate(&log, 5).expect("rotated"));
+        std::fs::write(&log, "second").expect("write");
+        assert!(rotate(&log, 5).expect("rotated"));
+        assert_eq!(std::fs::read_to_string(dir.path().join("agent.log.1")).expect("kept"), "second");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("dir").count(), 1);
+    }
 }

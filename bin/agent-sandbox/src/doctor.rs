@@ -5,11 +5,17 @@ use crate::{
     standalone,
 };
 use clap::Args;
-use cli::{Failure, Result};
+use cli::{Result, say};
 use net::Severity;
 use runtime::{Driver, Found};
 use serde_json::json;
 use std::path::{Path, PathBuf};
+
+/// Shown under `doctor --help`.
+pub(crate) const EXAMPLES: &str = "Examples:
+  agent-sandbox doctor
+  agent-sandbox doctor -o json
+The exit code is 1 where something must be mended before sandboxes can run.";
 
 /// Arguments of `doctor`.
 #[derive(Args, Debug)]
@@ -41,18 +47,20 @@ struct Check {
 /// The number is the exit code: 1 where something must be mended before sandboxes can run.
 pub(crate) async fn perform(args: DoctorArgs) -> Result<u8> {
     let mut checks = host();
-    checks.extend(isolation(&args.data_dir).await?);
+    checks.extend(isolation(&args.data_dir).await);
+    let running = Place::existing(&args.data_dir).ok().and_then(|place| place.running());
+    checks.extend(running.and_then(|running| running.default_runtime).map(|class| by_default(&class)));
     checks.extend(network(&args.data_dir).await);
     let bad = checks.iter().any(|check| check.grade == Grade::Bad);
     if args.output.is_some() {
         let items: Vec<_> = checks.iter().map(Check::document).collect();
-        println!(
+        say!(
             "{}",
             serde_json::to_string_pretty(&json!({"healthy": !bad, "checks": items})).unwrap_or_default()
         );
     } else {
         checks.iter().for_each(Check::print);
-        println!(
+        say!(
             "\n{}",
             if bad {
                 "Mend what is marked FAIL, then run this again."
@@ -92,9 +100,9 @@ impl Check {
     }
 
     fn print(&self) {
-        println!("{:5} {}", self.word(), self.what);
+        say!("{:5} {}", self.word(), self.what);
         if let Some(fix) = &self.fix {
-            println!("      -> {fix}");
+            say!("      -> {fix}");
         }
     }
 }
@@ -136,13 +144,41 @@ fn cgroups() -> Check {
     }
 }
 
-async fn isolation(data: &Path) -> Result<Vec<Check>> {
+/// What the running installation gives a sandbox that names no isolation.
+fn by_default(class: &str) -> Check {
+    let line = format!("sandboxes that name no runtimeClassName get {class}");
+    if class == "runc" {
+        return Check::warning(
+            format!("{line}: a SHARED KERNEL, not for code you do not trust"),
+            "install gVisor and start again without --default-runtime runc, or say --runtime gvisor",
+        );
+    }
+    Check::good(line)
+}
+
+async fn isolation(data: &Path) -> Vec<Check> {
     let run =
         Place::existing(data).map_or_else(|_| PathBuf::from("/run/agent-sandbox/doctor"), |place| place.run);
-    let supervisor = standalone::supervisor()?;
-    let runtimes = runtime::Runtimes::detect(runtime::Config::new("doctor", run, supervisor)).await;
-    let runtimes = runtimes.map_err(|error| Failure::new(format!("look for runtimes: {error}")))?;
-    let mut checks: Vec<Check> = runtimes.found().flat_map(report).collect();
+    let mut checks = Vec::new();
+    let supervisor = standalone::supervisor();
+    let tried = supervisor.is_ok();
+    if !tried {
+        let what = "agent-sandbox-supervisor is not beside this program";
+        checks.push(Check::bad(what, "install both binaries side by side ('scripts/build' makes them)"));
+    }
+    // Without it the runtimes can still be told of, this program standing in for it; they cannot be tried.
+    let supervisor = supervisor.unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
+    let runtimes = match runtime::Runtimes::detect(runtime::Config::new("doctor", run, supervisor)).await {
+        Ok(runtimes) => runtimes,
+        Err(error) => {
+            checks.push(Check::bad(format!("look for runtimes: {error}"), "mend what the message names"));
+            return checks;
+        }
+    };
+    checks.extend(runtimes.found().flat_map(|found| if tried { report(found) } else { untried(found) }));
+    if !tried {
+        return checks;
+    }
     if runtimes.driver(Driver::Runsc).is_none() {
         checks.push(Check::warning(
             "gVisor (runsc) is not installed: only a shared kernel is on offer",
@@ -152,7 +188,14 @@ async fn isolation(data: &Path) -> Result<Vec<Check>> {
     if runtimes.found().all(|found| found.broken.is_some()) {
         checks.push(Check::bad("no runtime works", "scripts/install-tools run installs runc and gVisor"));
     }
-    Ok(checks)
+    checks
+}
+
+/// A runtime whose sandboxes need the supervisor, which is missing.
+fn untried(found: &Found) -> Vec<Check> {
+    let line =
+        format!("{} {} is installed; not tried without the supervisor", found.path.display(), found.version);
+    vec![Check::good(line)]
 }
 
 fn report(found: &Found) -> Vec<Check> {
@@ -205,6 +248,9 @@ mod tests {
 
     #[test]
     fn a_shared_kernel_is_called_what_it_is() {
+        assert_eq!(by_default("gvisor").grade, Grade::Good);
+        let default = by_default("runc");
+        assert!(default.grade == Grade::Warning && default.what.contains("SHARED KERNEL"));
         let found = Found {
             driver: Driver::Runc,
             path: PathBuf::from("/usr/sbin/runc"),

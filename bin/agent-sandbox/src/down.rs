@@ -1,17 +1,25 @@
 //! `down`: stops what `up` started on this machine; with `--purge` it also deletes everything that was kept.
 
 use crate::{
-    place::{DEFAULT_DATA_DIR, Place, Running, is_ours},
+    contents::{self, is_ours},
+    lock::Holder,
+    place::{DEFAULT_DATA_DIR, Place, Running},
     standalone,
 };
 use clap::Args;
-use cli::{Failure, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use cli::{Failure, Result, say};
+use rustix::process::Signal;
 use std::{
     io::{IsTerminal as _, Write as _},
     path::PathBuf,
     time::{Duration, Instant},
 };
+
+/// Shown under `down --help`.
+pub(crate) const EXAMPLES: &str = "Examples:
+  agent-sandbox down                                      with its sandboxes; the next 'up' starts them again
+  agent-sandbox down --keep-running                       the agent only, for an upgrade
+  agent-sandbox down --purge --yes                        and delete everything that it kept";
 
 /// Arguments of `down`.
 #[derive(Args, Debug)]
@@ -39,9 +47,9 @@ pub(crate) async fn perform(args: DownArgs) -> Result<()> {
         confirm(&args, &place)?;
     }
     let record = place.last_record();
-    match place.running() {
-        Some(running) => stop(&running, &place, &args).await?,
-        None => println!("agent-sandbox does not run on {}", place.data.display()),
+    match place.holder() {
+        Some(holder) => stop(&holder, &place, &args).await?,
+        None => say!("agent-sandbox does not run on {}", place.data.display()),
     }
     if args.keep_running {
         return Ok(());
@@ -58,7 +66,7 @@ pub(crate) async fn perform(args: DownArgs) -> Result<()> {
 fn confirm(args: &DownArgs, place: &Place) -> Result<()> {
     if !is_ours(&place.data) {
         return Err(Failure::new(format!(
-            "{} is not a data directory of this user: nothing was deleted",
+            "{} is not a data directory of agent-sandbox: nothing was deleted",
             place.data.display()
         )));
     }
@@ -69,7 +77,7 @@ fn confirm(args: &DownArgs, place: &Place) -> Result<()> {
         return Err(Failure::new("--purge deletes data and asks first, but standard input is no terminal")
             .remedy("add --yes"));
     }
-    print!("Delete all sandboxes, volumes and images in {}? [y/N] ", place.data.display());
+    cli::print(format_args!("Delete all sandboxes, volumes and images in {}? [y/N] ", place.data.display()));
     let mut answer = String::new();
     let read = std::io::stdout().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
     read.map_err(|error| Failure::new(format!("read the answer: {error}")))?;
@@ -77,42 +85,40 @@ fn confirm(args: &DownArgs, place: &Place) -> Result<()> {
 }
 
 /// SIGINT means "with the sandboxes", SIGTERM "without": see [`crate::up`].
-async fn stop(running: &Running, place: &Place, args: &DownArgs) -> Result<()> {
-    let signal = if args.keep_running { Signal::TERM } else { Signal::INT };
-    let pid =
-        Pid::from_raw(running.pid).ok_or_else(|| Failure::new(format!("pid {} is none", running.pid)))?;
-    kill_process(pid, signal).map_err(|error| {
-        Failure::new(format!("signal pid {}: {error}", running.pid))
-            .remedy("run this as the user who started it, or with sudo")
-    })?;
+async fn stop(holder: &Holder, place: &Place, args: &DownArgs) -> Result<()> {
+    holder.signal(if args.keep_running { Signal::TERM } else { Signal::INT })?;
     let started = Instant::now();
-    while place.running().is_some() {
+    while place.holder() == Some(*holder) {
         if started.elapsed() > Duration::from_secs(args.timeout) {
-            return Err(Failure::new(format!(
-                "pid {} has not stopped after {} s",
-                running.pid, args.timeout
-            ))
-            .remedy(format!("look at {}; --timeout waits longer", place.data.join("agent.log").display())));
+            return Err(Failure::new(format!("pid {} has not stopped after {} s", holder.pid, args.timeout))
+                .remedy(format!(
+                    "look at {}; --timeout waits longer",
+                    place.data.join("agent.log").display()
+                )));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let what = if args.keep_running { "stopped; its sandboxes go on" } else { "stopped" };
-    println!("agent-sandbox {what} (after {:.1} s)", started.elapsed().as_secs_f64());
+    say!("agent-sandbox {what} (after {:.1} s)", started.elapsed().as_secs_f64());
     Ok(())
 }
 
 fn purge(place: &Place, record: Option<&Running>) -> Result<()> {
     if let Some(kubeconfig) = record.and_then(|record| record.kubeconfig.as_ref()) {
-        standalone::forget_context(kubeconfig)?;
+        standalone::forget_context(kubeconfig, place)?;
     }
-    for directory in [&place.run, &place.data] {
-        match std::fs::remove_dir_all(directory) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Failure::new(format!("delete {}: {error}", directory.display())));
-            }
-            _ => {}
+    match std::fs::remove_dir_all(&place.run) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Failure::new(format!("delete {}: {error}", place.run.display())));
         }
+        _ => {}
     }
-    println!("{} deleted", place.data.display());
+    let left = contents::purge(&place.data)?;
+    if left.is_empty() {
+        say!("{} deleted", place.data.display());
+        return Ok(());
+    }
+    say!("everything of agent-sandbox in {} deleted; not ours, and left there:", place.data.display());
+    left.iter().for_each(|path| say!("  {}", path.display()));
     Ok(())
 }

@@ -6,10 +6,15 @@ use std::process::ExitCode;
 
 mod args;
 mod banner;
+mod contents;
 mod detach;
 mod doctor;
 mod down;
-mod owner;
+mod limits;
+mod lock;
+mod node_name;
+mod notify;
+mod parts;
 mod place;
 mod standalone;
 mod status;
@@ -22,7 +27,9 @@ fn main() -> ExitCode {
     match args::parse_and_run() {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("{failure}");
+            if !failure.is_silent() {
+                eprintln!("{failure}");
+            }
             ExitCode::from(failure.code())
         }
     }

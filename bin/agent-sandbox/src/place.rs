@@ -2,18 +2,21 @@
 //!
 //! **Invariant:** one process at a time works on a data directory; the kernel's lock says so, not a pid file.
 
+use crate::{
+    contents,
+    lock::{self, Holder, Lock, Refused},
+};
 use cli::{Failure, Result};
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
     io::{ErrorKind, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
 /// Where data goes unless `--data-dir` says otherwise.
-pub(crate) const DEFAULT_DATA_DIR: &str = "/var/lib/agent-sandbox";
+pub(crate) use cli::DATA_DIR as DEFAULT_DATA_DIR;
 
 /// Bytes that must fit into the data directory when the agent starts.
 const ROOM: usize = 1 << 20;
@@ -37,17 +40,21 @@ pub(crate) struct Running {
     pub(crate) version: String,
     /// Kubeconfig that the context was written to, if one was.
     pub(crate) kubeconfig: Option<PathBuf>,
-}
-
-/// The data directory is ours until this is dropped.
-pub(crate) struct Lock {
-    _file: File,
+    /// Name of that context.
+    #[serde(default)]
+    pub(crate) context: Option<String>,
+    /// RuntimeClass of sandboxes that name none.
+    #[serde(default)]
+    pub(crate) default_runtime: Option<String>,
 }
 
 // === impl Place ===
 
 impl Place {
     /// Finds the installation of `data`, which is created (0711, so that only names that are known can be reached).
+    ///
+    /// # Errors
+    /// It cannot be made, or holds something else than our data.
     pub(crate) fn create(data: &Path) -> Result<Self> {
         let create = |path: &Path| {
             fs::DirBuilder::new()
@@ -59,6 +66,7 @@ impl Place {
         create(data)
             .map_err(|failure| failure.remedy("choose another place with --data-dir, or run as root"))?;
         let place = Self::existing(data)?;
+        contents::claim(&place.data)?;
         create(&place.run)?;
         Ok(place)
     }
@@ -75,17 +83,12 @@ impl Place {
 
     /// Takes the directory, or says who has it.
     pub(crate) fn lock(&self) -> Result<Lock> {
-        let path = self.data.join("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(|error| {
-            Failure::new(format!("open {}: {error}", path.display()))
-                .remedy("make the data directory writable, or choose another with --data-dir")
-        })?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(self.taken()),
-            Err(error) => Err(Failure::new(format!("lock {}: {error}", path.display()))),
-        }
+        Lock::take(&self.data.join(lock::FILE)).map_err(|refused| match refused {
+            Refused::Taken => self.taken(),
+            Refused::Broken(failure) => {
+                failure.remedy("make the data directory writable, or choose another with --data-dir")
+            }
+        })
     }
 
     /// Fails where the data directory takes no more data, before anything is started that would have to stop again.
@@ -111,13 +114,16 @@ impl Place {
             .remedy("'agent-sandbox status' shows it, 'agent-sandbox down' stops it; another --data-dir runs beside it")
     }
 
-    /// The process that holds the directory, if one does.
+    /// What the process that holds the directory says of itself, if one does. Takes no lock: a question must not stand in
+    /// the way of an `up` that starts at the same moment.
     pub(crate) fn running(&self) -> Option<Running> {
-        let file = File::open(self.data.join("lock")).ok()?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => self.last_record(),
-            _ => None,
-        }
+        let holder = self.holder()?;
+        self.last_record().filter(|record| record.pid == holder.pid)
+    }
+
+    /// The process that holds the directory.
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        Holder::of(&self.data.join(lock::FILE), || self.last_record().map(|record| record.pid))
     }
 
     /// What the last `up` said of itself, running or not.
@@ -155,12 +161,6 @@ fn fnv(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
-/// Whether a directory looks like a data directory of ours, so that `--purge` never deletes anything else.
-pub(crate) fn is_ours(data: &Path) -> bool {
-    data.join("lock").exists()
-        && fs::metadata(data).is_ok_and(|metadata| metadata.uid() == rustix::process::geteuid().as_raw())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,16 +170,22 @@ mod tests {
         let dir = tempfile::tempdir().expect("dir");
         let place = Place::existing(dir.path()).expect("place");
         let lock = place.lock().expect("first");
+        let pid = i32::try_from(std::process::id()).expect("pid");
         let record = Running {
-            pid: 7,
+            pid,
             server: "https://127.0.0.1:1".to_owned(),
             version: String::new(),
             kubeconfig: None,
+            context: None,
+            default_runtime: None,
         };
         place.record(&record).expect("record");
         let refused = place.lock().err().expect("second").to_string();
-        assert!(refused.contains("pid 7") && refused.contains("agent-sandbox down"), "{refused}");
-        assert_eq!(place.running().expect("running").pid, 7);
+        assert!(
+            refused.contains(&format!("pid {pid}")) && refused.contains("agent-sandbox down"),
+            "{refused}"
+        );
+        assert_eq!(place.running().expect("running").pid, pid);
         drop(lock);
         assert!(place.running().is_none());
     }

@@ -2,14 +2,26 @@
 //!
 //! They share nothing but clients of the API server; the node's endpoints are behind a door that opens once the node is built.
 
-use crate::{place::Place, status::Census, up::UpArgs};
+use crate::{
+    node_name::node_name,
+    notify,
+    parts::Parts,
+    place::Place,
+    status::{Census, own_kubeconfig},
+    up::UpArgs,
+};
 use apiserver::{Identity, KubeletConnector, NodeStream, Server};
 use cli::{Failure, Result};
-use crd::v1beta1::Sandbox;
+use crd::{names::annotation, v1beta1::Sandbox};
 use futures::future::BoxFuture;
-use kube::{Api, api::ListParams};
+use k8s_openapi::api::node::v1::RuntimeClass;
+use kube::{
+    Api,
+    api::{ListParams, Patch, PatchParams},
+};
 use node::{Kubelet, Node, Stopper};
 use runtime::{Driver, Runtimes};
+use serde_json::json;
 use std::{
     collections::BTreeSet,
     io,
@@ -18,7 +30,6 @@ use std::{
     time::Duration,
 };
 use store::Store;
-use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Longest time that Ctrl-C or `down` gives the sandboxes to end by themselves.
@@ -80,9 +91,41 @@ impl Standalone {
         self.server.url()
     }
 
-    /// Writes the administrator's context into a kubeconfig.
-    pub(crate) fn write_kubeconfig(&self, path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
-        apiserver::kubeconfig::write(path, &self.server.url(), self.server.pki(), owner)
+    /// Writes the administrator's context into a kubeconfig and gives its name: that of the installation, where another
+    /// one has the usual name.
+    pub(crate) fn write_kubeconfig(
+        &self,
+        path: &Path,
+        place: &Place,
+        owner: Option<(u32, u32)>,
+    ) -> io::Result<String> {
+        let beside = format!("agent-sandbox-{}", place.id);
+        apiserver::kubeconfig::write_beside(path, &beside, &self.server.url(), self.server.pki(), owner)
+    }
+
+    /// The RuntimeClass of sandboxes that name none.
+    pub(crate) fn default_class(&self) -> &'static str {
+        class(self.default)
+    }
+
+    /// Says on the RuntimeClasses which one is the default, so that whoever asks the API can tell.
+    ///
+    /// # Errors
+    /// The store does not take it.
+    pub(crate) async fn publish_default(&self) -> Result<()> {
+        let classes: Api<RuntimeClass> = Api::all(self.admin.clone());
+        for driver in [Driver::Runsc, Driver::Runc] {
+            let name = class(driver);
+            let annotations = (driver == self.default).then(|| json!({annotation::DEFAULT_RUNTIME: "true"}));
+            let object = json!({
+                "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "handler": name,
+                "metadata": {"name": name, "annotations": annotations.unwrap_or_else(|| json!({}))},
+            });
+            let params = PatchParams::apply("agent-sandbox-up").force();
+            let applied = classes.patch(name, &params, &Patch::Apply(&object)).await;
+            applied.map_err(|error| cannot(&format!("write RuntimeClass {name}"), &error))?;
+        }
+        Ok(())
     }
 
     /// One line for each isolation backend.
@@ -114,18 +157,19 @@ impl Standalone {
     /// What of this host stands in the network's way.
     pub(crate) async fn findings(&self) -> Vec<String> {
         let findings = self.node.network().check().await;
-        findings.into_iter().map(|finding| format!("{} -> {}", finding.what, finding.fix)).collect()
+        findings.into_iter().map(|finding| warning(&finding)).collect()
     }
 
     /// Serves until `stop`, which says whether the sandboxes stop too, or until the store fails. The number is the exit code.
     pub(crate) async fn run(self, stop: impl Future<Output = bool>) -> Result<u8> {
         let shutdown = CancellationToken::new();
-        let mut parts = JoinSet::new();
-        parts.spawn(self.server.run(shutdown.clone()));
-        parts.spawn(self.node.run(shutdown.clone()));
-        parts.spawn(self.controller.run(shutdown.clone()));
+        let mut parts = Parts::default();
+        parts.spawn("the API server", self.server.run(shutdown.clone()));
+        parts.spawn("the node agent", self.node.run(shutdown.clone()));
+        parts.spawn("the Sandbox controller", self.controller.run(shutdown.clone()));
         let (client, config) = self.cluster;
-        parts.spawn(cluster::run(client, config, shutdown.clone()));
+        parts.spawn("the cluster controllers", cluster::run(client, config, shutdown.clone()));
+        notify::ready();
         let failure = tokio::select! {
             sandboxes_too = stop => {
                 if sandboxes_too {
@@ -133,18 +177,20 @@ impl Standalone {
                 }
                 None
             }
-            why = self.store.failed() => Some(why),
+            why = self.store.failed() => Some(
+                Failure::new(format!("the store takes no more writes: {why}"))
+                    .remedy("nothing that was acknowledged is lost; mend the disk and start again; sandboxes go on running"),
+            ),
+            said = parts.ended() => Some(
+                Failure::new(said).remedy("this is a bug, and the log says where; sandboxes go on running: start it again"),
+            ),
         };
         shutdown.cancel();
-        while parts.join_next().await.is_some() {}
+        parts.join().await;
         self.door.close().await;
         let store = self.store;
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
-        match failure {
-            None => Ok(0),
-            Some(why) => Err(Failure::new(format!("the store takes no more writes: {why}"))
-                .remedy("nothing that was acknowledged is lost; mend the disk and start again; sandboxes go on running")),
-        }
+        failure.map_or(Ok(0), Err)
     }
 }
 
@@ -158,7 +204,7 @@ async fn open_store(place: &Place) -> Result<Store> {
 
 async fn build_node(place: &Place, args: &UpArgs, default: Driver, server: &Server) -> Result<Node> {
     let config = node::Config {
-        name: node_name(),
+        name: node_name(place, server.client(Identity::component("agent-sandbox-up"))).await?,
         data_dir: place.data.clone(),
         run_dir: place.run.clone(),
         instance: place.id.clone(),
@@ -173,17 +219,6 @@ async fn build_node(place: &Place, args: &UpArgs, default: Driver, server: &Serv
     Node::build(config, client).await.map_err(|error| {
         cannot("start the node agent", &error).remedy("'agent-sandbox doctor' says what this machine lacks")
     })
-}
-
-/// The host's name, as Kubernetes writes names.
-fn node_name() -> String {
-    let raw = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
-    let name: String = raw
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '-' })
-        .collect();
-    let name = name.trim_matches(['-', '.']).to_owned();
-    if name.is_empty() { "agent-sandbox".to_owned() } else { name }
 }
 
 /// What was asked for, which must work; else gVisor where it works, else runc, which the banner then calls a shared kernel.
@@ -251,10 +286,15 @@ pub(crate) async fn remove_from_host(place: &Place) -> Result<()> {
     net::Network::purge(network(place)).await.map_err(|error| cannot("remove the network", &error))
 }
 
-/// Takes this installation's context out of a kubeconfig.
-pub(crate) fn forget_context(path: &Path) -> Result<()> {
-    apiserver::kubeconfig::remove(path)
+/// Takes this installation's context out of a kubeconfig; another's stays.
+pub(crate) fn forget_context(path: &Path, place: &Place) -> Result<()> {
+    apiserver::kubeconfig::remove(path, &own_kubeconfig(place))
         .map_err(|error| Failure::new(format!("edit the kubeconfig {}: {error}", path.display())))
+}
+
+/// A finding, with what to do where there is something to do.
+fn warning(finding: &net::Finding) -> String {
+    if finding.fix.is_empty() { finding.what.clone() } else { format!("{} -> {}", finding.what, finding.fix) }
 }
 
 fn cannot(doing: &str, error: &dyn std::error::Error) -> Failure {

@@ -2,7 +2,7 @@
 
 use crate::place::{DEFAULT_DATA_DIR, Place, Running};
 use clap::Args;
-use cli::{Failure, Result};
+use cli::{Failure, Result, say};
 use crd::{conditions, v1beta1::Sandbox};
 use kube::{
     Api,
@@ -14,6 +14,12 @@ use std::path::PathBuf;
 
 /// The exit code for "does not run", as service managers use it.
 const NOT_RUNNING: u8 = 3;
+
+/// Shown under `status --help`.
+pub(crate) const EXAMPLES: &str = "Examples:
+  agent-sandbox status
+  agent-sandbox status -o json --data-dir /srv/sandboxes
+The exit code is 3 where it does not run.";
 
 /// Arguments of `status`.
 #[derive(Args, Debug)]
@@ -40,41 +46,55 @@ pub(crate) async fn perform(args: StatusArgs) -> Result<u8> {
     let running = place.as_ref().and_then(Place::running);
     let (Some(place), Some(running)) = (place, running) else {
         match args.output {
-            Some(_) => println!("{}", json!({"running": false, "dataDir": args.data_dir})),
-            None => println!(
+            Some(_) => say!("{}", json!({"running": false, "dataDir": args.data_dir})),
+            None => say!(
                 "agent-sandbox does not run on {}; start it with 'agent-sandbox up --detach'",
                 args.data_dir.display()
             ),
         }
         return Ok(NOT_RUNNING);
     };
-    let census = count(&place).await?;
+    let census = count(&place, &running).await;
     let memory = resident_mebibytes(running.pid);
     match args.output {
-        Some(_) => println!("{}", document(&place, &running, &census, memory)),
+        Some(_) => say!("{}", document(&place, &running, census.as_ref().ok(), memory)),
         None => print(&place, &running, &census, memory),
     }
     Ok(0)
 }
 
-fn document(place: &Place, running: &Running, census: &Census, memory: Option<u64>) -> serde_json::Value {
+fn document(
+    place: &Place,
+    running: &Running,
+    census: Option<&Census>,
+    memory: Option<u64>,
+) -> serde_json::Value {
+    let sandboxes = census
+        .map(|census| json!({"total": census.total, "ready": census.ready, "suspended": census.suspended}));
     json!({
         "running": true, "pid": running.pid, "server": running.server, "version": running.version,
-        "dataDir": place.data, "residentMiB": memory,
-        "sandboxes": {"total": census.total, "ready": census.ready, "suspended": census.suspended},
+        "dataDir": place.data, "residentMiB": memory, "defaultRuntime": running.default_runtime,
+        "sandboxes": sandboxes,
     })
 }
 
-fn print(place: &Place, running: &Running, census: &Census, memory: Option<u64>) {
-    println!("agent-sandbox {} runs", running.version);
-    println!("  server     {}", running.server);
-    println!("  data       {}", place.data.display());
-    println!(
+fn print(place: &Place, running: &Running, census: &Result<Census>, memory: Option<u64>) {
+    say!("agent-sandbox {} runs", running.version);
+    say!("  server     {}", running.server);
+    say!("  data       {}", place.data.display());
+    say!(
         "  process    {}{}",
         running.pid,
         memory.map_or_else(String::new, |mib| format!(", {mib} MiB resident"))
     );
-    println!("  sandboxes  {census}");
+    if let Some(class) = &running.default_runtime {
+        let shared = if class == "runc" { ", a shared kernel: not for code you do not trust" } else { "" };
+        say!("  isolation  {class} by default{shared}");
+    }
+    match census {
+        Ok(census) => say!("  sandboxes  {census}"),
+        Err(failure) => say!("  sandboxes  unknown: {}", failure.to_string().trim_start_matches("error: ")),
+    }
 }
 
 // === impl Census ===
@@ -105,11 +125,19 @@ pub(crate) fn own_kubeconfig(place: &Place) -> PathBuf {
     place.data.join("kubeconfig")
 }
 
-async fn count(place: &Place) -> Result<Census> {
+/// Asks with the data directory's own kubeconfig, which is root's; whoever started `up` with sudo has the context too.
+async fn count(place: &Place, running: &Running) -> Result<Census> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(format!("ask the server: {error}"));
-    let kubeconfig = Kubeconfig::read_from(own_kubeconfig(place))
+    let own = Kubeconfig::read_from(own_kubeconfig(place)).map(|own| (own, None));
+    let theirs = || {
+        let found = Kubeconfig::read_from(running.kubeconfig.as_ref()?).ok()?;
+        Some((found, Some(running.context.clone()?)))
+    };
+    let (kubeconfig, context) = own
+        .or_else(|error| theirs().ok_or(error))
         .map_err(|error| failed(&error).remedy("run this as the user who started it, or with sudo"))?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
     let client =
         kube::Client::try_from(config.map_err(|error| failed(&error))?).map_err(|error| failed(&error))?;
     let list =

@@ -4,14 +4,17 @@
 //! is Ctrl-C and what `down` sends, stops the sandboxes too.
 
 use crate::{
-    banner, detach,
-    owner::{Owner, kubeconfig},
-    place::{DEFAULT_DATA_DIR, Lock, Place, Running},
+    banner, detach, limits,
+    lock::Lock,
+    place::{DEFAULT_DATA_DIR, Place, Running},
     standalone::Standalone,
     status::own_kubeconfig,
 };
 use clap::Args;
-use cli::{Failure, Result};
+use cli::{
+    Failure, Result,
+    owner::{Owner, kubeconfig},
+};
 use std::{
     net::SocketAddr, os::unix::process::CommandExt as _, path::PathBuf, process::Command, time::Instant,
 };
@@ -63,6 +66,12 @@ const PURGE: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
 /// the whole process, which sandboxes inherit.
 const HUGE_PAGES: (&str, &str) = ("MIMALLOC_ALLOW_THP", "1");
 
+/// Where the administrator's context was written.
+pub(crate) struct Context {
+    pub(crate) file: PathBuf,
+    pub(crate) name: String,
+}
+
 /// What ends the process.
 enum Stop {
     /// The agent only.
@@ -71,15 +80,35 @@ enum Stop {
     Everything,
 }
 
+// === impl UpArgs ===
+
+impl UpArgs {
+    /// Every path resolved where the command was typed, and the kubeconfig chosen: a process in the background is elsewhere.
+    fn absolute(mut self) -> Result<Self> {
+        if self.kubeconfig.is_none() && !self.no_kubeconfig {
+            self.kubeconfig = kubeconfig(Owner::behind_sudo().as_ref());
+        }
+        let paths =
+            std::iter::once(&mut self.data_dir).chain(&mut self.kubeconfig).chain(&mut self.allow_host_path);
+        for path in paths {
+            *path = std::path::absolute(&*path)
+                .map_err(|error| Failure::new(format!("resolve {}: {error}", path.display())))?;
+        }
+        Ok(self)
+    }
+}
+
 /// The number is the exit code.
 pub(crate) fn perform(args: UpArgs) -> Result<u8> {
     if args.detach && !detach::is_child() {
         return detach::start();
     }
     thrifty()?;
+    let args = args.absolute()?;
     if detach::is_child() {
-        detach::leave_terminal();
+        detach::leave_terminal()?;
     }
+    limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(format!("start the async runtime: {error}")))?;
     runtime.block_on(Box::pin(serve(args)))
@@ -111,18 +140,26 @@ async fn serve(args: UpArgs) -> Result<u8> {
     // Taken before anything is started, so that an early signal is not lost.
     let stop = signals()?;
     let standalone = Standalone::build(&place, &args).await?;
+    standalone.publish_default().await?;
     let written = write_kubeconfigs(&args, &place, &standalone)?;
     place.record(&Running {
         pid: i32::try_from(std::process::id()).unwrap_or_default(),
         server: standalone.url(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        kubeconfig: written.clone(),
+        kubeconfig: written.as_ref().map(|context| context.file.clone()),
+        context: written.as_ref().map(|context| context.name.clone()),
+        default_runtime: Some(standalone.default_class().to_owned()),
     })?;
-    banner::print(&standalone, &place, written.as_deref(), started.elapsed()).await;
-    if detach::is_child() {
+    banner::print(&standalone, &place, written.as_ref(), started.elapsed()).await;
+    let ended = if detach::is_child() {
         detach::move_output(&place.data)?;
-    }
-    let ended = standalone.run(stop).await;
+        tokio::select! {
+            ended = standalone.run(stop) => ended,
+            never = detach::cap_log(&place.data) => match never {},
+        }
+    } else {
+        standalone.run(stop).await
+    };
     drop(lock);
     ended
 }
@@ -141,19 +178,15 @@ fn signals() -> Result<impl Future<Output = bool> + Send + 'static> {
 }
 
 /// The administrator's own kubeconfig in the data directory, and the context in the invoking user's.
-fn write_kubeconfigs(args: &UpArgs, place: &Place, standalone: &Standalone) -> Result<Option<PathBuf>> {
+fn write_kubeconfigs(args: &UpArgs, place: &Place, standalone: &Standalone) -> Result<Option<Context>> {
     let write = |path: &PathBuf, owner: Option<(u32, u32)>| {
-        standalone.write_kubeconfig(path, owner).map_err(|error| {
+        standalone.write_kubeconfig(path, place, owner).map_err(|error| {
             Failure::new(format!("write the kubeconfig {}: {error}", path.display()))
                 .remedy("choose another with --kubeconfig, or give --no-kubeconfig")
         })
     };
     write(&own_kubeconfig(place), None)?;
-    if args.no_kubeconfig {
-        return Ok(None);
-    }
-    let owner = Owner::behind_sudo();
-    let Some(path) = args.kubeconfig.clone().or_else(|| kubeconfig(owner.as_ref())) else { return Ok(None) };
-    write(&path, owner.map(|owner| (owner.user, owner.group)))?;
-    Ok(Some(path))
+    let Some(file) = args.kubeconfig.clone().filter(|_| !args.no_kubeconfig) else { return Ok(None) };
+    let name = write(&file, Owner::behind_sudo().map(|owner| (owner.user, owner.group)))?;
+    Ok(Some(Context { file, name }))
 }

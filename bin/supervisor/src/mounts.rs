@@ -82,7 +82,7 @@ fn network(config: &Config) -> Result<(), String> {
         }
     };
     enter().map_err(|error| format!("cannot use the network namespace {}: {error}", path.display()))?;
-    // runsc opens the pin itself, by its path.
+    // runsc opens the namespace by the pin, which its specification names; runc inherits it.
     if config.driver == Driver::Runc {
         forget_pins(path);
     }

@@ -2,8 +2,10 @@
 //!
 //! One thread, one poll loop. States: starting (the runtime works), running, draining (ended, output still comes).
 
+mod early;
 mod events;
 
+use self::early::Early;
 use crate::{
     clock,
     config::Config,
@@ -78,6 +80,7 @@ struct Supervisor {
     signals: OwnedFd,
     listener: UnixListener,
     clients: Vec<Client>,
+    early: Early,
     /// Input that the container did not take yet.
     input: Vec<u8>,
     close_input: bool,
@@ -152,6 +155,7 @@ impl Supervisor {
             signals: parts.signals,
             listener: parts.listener,
             clients: Vec::new(),
+            early: Early::new(config.tty || config.stdin_once),
             input: Vec::new(),
             close_input: false,
             chunk: vec![0; 8 << 10],

@@ -21,45 +21,80 @@ pub const CONTEXT: &str = "agent-sandbox";
 /// # Errors
 /// A file that cannot be written, or one that exists and is not a kubeconfig.
 pub fn write(path: &Path, server: &str, pki: &Pki, owner: Option<(u32, u32)>) -> io::Result<()> {
+    write_beside(path, CONTEXT, server, pki, owner).map(drop)
+}
+
+/// As [`write`], but where the name `agent-sandbox` belongs to another installation (another CA on another address) the
+/// entries are named `beside`. Gives the name that was used.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_beside(
+    path: &Path,
+    beside: &str,
+    server: &str,
+    pki: &Pki,
+    owner: Option<(u32, u32)>,
+) -> io::Result<String> {
     let mut config = match std::fs::read_to_string(path) {
         Ok(text) if !text.trim().is_empty() => parse(&text)?,
         Ok(_) => skeleton(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => skeleton(),
         Err(error) => return Err(error),
     };
-    merge(&mut config, server, pki);
+    let cluster =
+        json!({"server": server, "certificate-authority-data": BASE64_STANDARD.encode(pki.ca_pem())});
+    let name = if is_free(&config, &cluster) { CONTEXT } else { beside };
+    merge(&mut config, name, &cluster, pki);
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists()) {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
         owner.map_or(Ok(()), |(user, group)| chown(parent, Some(user), Some(group)))?;
     }
     let text = serde_saphyr::to_string(&config).map_err(invalid)?;
     replace_file(path, text.as_bytes(), 0o600)?;
-    owner.map_or(Ok(()), |(user, group)| chown(path, Some(user), Some(group)))
+    owner.map_or(Ok(()), |(user, group)| chown(path, Some(user), Some(group)))?;
+    Ok(name.to_owned())
 }
 
-/// Takes the context, the cluster and the user named `agent-sandbox` out of the kubeconfig at `path`, which keeps its owner.
-/// A file that does not exist is fine. Blocks on files.
+/// Takes what has the CA of the kubeconfig `own` out of the kubeconfig at `path`, which keeps its owner: another
+/// installation's context stays, whatever its name. Files that do not exist are fine. Blocks on files.
 ///
 /// # Errors
 /// A file that cannot be read or written, or that is not a kubeconfig.
-pub fn remove(path: &Path) -> io::Result<()> {
-    let text = match std::fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        read => read?,
-    };
-    let mut config = parse(&text)?;
+pub fn remove(path: &Path, own: &Path) -> io::Result<()> {
+    let (Some(mut config), Some(own)) = (read(path)?, read(own)?) else { return Ok(()) };
+    let ours = &own["clusters"][0]["cluster"]["certificate-authority-data"];
+    let is_ours = |entry: &Value| entry["cluster"]["certificate-authority-data"] == *ours;
+    let clusters = config["clusters"].as_array().into_iter().flatten();
+    let names: Vec<Value> =
+        clusters.filter(|entry| is_ours(entry)).map(|entry| entry["name"].clone()).collect();
     for list in ["clusters", "users", "contexts"] {
         if let Some(entries) = config[list].as_array_mut() {
-            entries.retain(|entry| entry["name"] != CONTEXT);
+            entries.retain(|entry| !names.contains(&entry["name"]));
         }
     }
-    if config["current-context"] == CONTEXT {
+    if names.contains(&config["current-context"]) {
         config["current-context"] = "".into();
     }
     let owner = std::fs::metadata(path)?;
     let text = serde_saphyr::to_string(&config).map_err(invalid)?;
     replace_file(path, text.as_bytes(), 0o600)?;
     chown(path, Some(owner.uid()), Some(owner.gid()))
+}
+
+fn read(path: &Path) -> io::Result<Option<Value>> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        text => parse(&text?).map(Some),
+    }
+}
+
+/// Whether the usual name is nobody's, ours, or that of an installation whose address we have now.
+fn is_free(config: &Value, cluster: &Value) -> bool {
+    let mut entries = config["clusters"].as_array().into_iter().flatten();
+    let Some(taken) = entries.find(|entry| entry["name"] == CONTEXT) else { return true };
+    let same = |key: &str| taken["cluster"][key] == cluster[key];
+    same("certificate-authority-data") || same("server")
 }
 
 fn parse(text: &str) -> io::Result<Value> {
@@ -75,16 +110,15 @@ fn skeleton() -> Value {
     json!({"apiVersion": "v1", "kind": "Config", "preferences": {}})
 }
 
-fn merge(config: &mut Value, server: &str, pki: &Pki) {
+fn merge(config: &mut Value, name: &str, cluster: &Value, pki: &Pki) {
     let encode = |text: &str| BASE64_STANDARD.encode(text);
     let admin = pki.admin();
-    let cluster = json!({"server": server, "certificate-authority-data": encode(pki.ca_pem())});
     let user = json!({"client-certificate-data": encode(&admin.cert), "client-key-data": encode(&admin.key)});
-    put(config, "clusters", json!({"name": CONTEXT, "cluster": cluster}));
-    put(config, "users", json!({"name": CONTEXT, "user": user}));
-    put(config, "contexts", json!({"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT}}));
+    put(config, "clusters", json!({"name": name, "cluster": cluster}));
+    put(config, "users", json!({"name": name, "user": user}));
+    put(config, "contexts", json!({"name": name, "context": {"cluster": name, "user": name}}));
     if config["current-context"].as_str().unwrap_or_default().is_empty() {
-        config["current-context"] = CONTEXT.into();
+        config["current-context"] = name.into();
     }
 }
 
@@ -93,7 +127,7 @@ fn put(config: &mut Value, list: &str, entry: Value) {
         config[list] = json!([]);
     }
     if let Some(entries) = config[list].as_array_mut() {
-        entries.retain(|old| old["name"] != CONTEXT);
+        entries.retain(|old| old["name"] != entry["name"]);
         entries.push(entry);
     }
 }
@@ -123,9 +157,32 @@ mod tests {
         assert_eq!(config["users"].as_array().unwrap().len(), 2);
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        remove(&path).unwrap();
+        let own = dir.path().join("own");
+        write(&own, "https://127.0.0.1:7443", &pki, None).unwrap();
+        remove(&path, &own).unwrap();
         let config = parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
         assert_eq!(config["users"].as_array().unwrap().len(), 1);
         assert!(config["contexts"].as_array().unwrap().is_empty());
+    }
+    #[test]
+    fn two_installations_share_a_file_and_neither_takes_the_others_context() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = jiff::Timestamp::now();
+        let pki = |name: &str| Pki::ensure(&dir.path().join(name), [127, 0, 0, 1].into(), now).unwrap();
+        let (one, two) = (pki("one"), pki("two"));
+        let path = dir.path().join("config");
+        let beside = |pki: &Pki, port: u16| {
+            write_beside(&path, "agent-sandbox-2", &format!("https://127.0.0.1:{port}"), pki, None).unwrap()
+        };
+        assert_eq!(beside(&one, 7443), CONTEXT);
+        assert_eq!(beside(&two, 7444), "agent-sandbox-2");
+        assert_eq!(beside(&one, 7445), CONTEXT, "its own name, on another address");
+        let own = dir.path().join("own");
+        write(&own, "https://127.0.0.1:7444", &two, None).unwrap();
+        remove(&path, &own).unwrap();
+        let left = parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!(left["contexts"].as_array().unwrap().len(), 1);
+        assert_eq!(left["contexts"][0]["name"], CONTEXT);
+        assert_eq!(beside(&two, 7445), CONTEXT, "an address has one server: the one that was there is gone");
     }
 }

@@ -2,8 +2,10 @@
 
 use crate::{
     connection::Connection,
-    create::judge,
     failure::{Doing as _, Failure, Result},
+    output::say,
+    several::each,
+    verdict::ready,
     wait::until,
 };
 use clap::Args;
@@ -44,20 +46,26 @@ pub(crate) async fn perform(args: ApplyArgs, connection: &Connection) -> Result<
     for file in &args.file {
         objects.extend(read(file)?);
     }
-    // All are read before the first is sent, so that a typing error leaves nothing half-made.
+    // All are read before the first is sent, so that a typing error leaves nothing half-made; and all are sent before
+    // the first is waited for, which may need one of the others.
+    let mut waited: Vec<(Connection, String)> = Vec::new();
     for object in objects {
         let applied = apply(object, &args, connection).await?;
         let kind = applied.types.as_ref().map(|types| types.kind.as_str()).unwrap_or_default();
         let name = applied.metadata.name.clone().unwrap_or_default();
-        println!("{}/{name} applied", kind.to_lowercase());
+        say!("{}/{name} applied", kind.to_lowercase());
         if args.wait && kind == "Sandbox" {
             let space = applied.metadata.namespace.clone().unwrap_or_else(|| connection.namespace.clone());
-            let there = Connection { namespace: space, ..connection.clone() };
-            until(&there, &name, Duration::from_secs(args.timeout), |seen| judge(&name, seen)).await?;
-            println!("sandbox/{name} ready");
+            waited.push((Connection { namespace: space, ..connection.clone() }, name));
         }
     }
-    Ok(())
+    let timeout = Duration::from_secs(args.timeout);
+    each(&waited, |(there, name)| async move {
+        until(there, name, timeout, |scene| ready(name, scene)).await?;
+        say!("sandbox/{name} ready");
+        Ok(())
+    })
+    .await
 }
 
 async fn apply(object: DynamicObject, args: &ApplyArgs, connection: &Connection) -> Result<DynamicObject> {

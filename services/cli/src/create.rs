@@ -5,9 +5,11 @@ use crate::{
     expire::Expiry,
     failure::{Doing as _, Failure, Result},
     manifest::{BUILT_IN_IMAGE, ShapeArgs},
-    output::{Format, document},
-    sandbox::{is_ready, sandboxes, state},
-    wait::{Verdict, until},
+    output::{Format, document, say},
+    runtime,
+    sandbox::sandboxes,
+    verdict::ready,
+    wait::until,
 };
 use clap::Args;
 use crd::v1beta1::{Sandbox, ShutdownPolicy};
@@ -59,14 +61,17 @@ pub(crate) async fn perform(args: CreateArgs, connection: &Connection) -> Result
     let doing = || format!("create sandbox {:?}", args.name);
     let params = PostParams { dry_run: args.dry_run, ..PostParams::default() };
     let created = sandboxes(connection).create(&params, &wanted).await.doing(doing)?;
-    warn_of_shared_kernel(connection, &created);
+    if connection.verbose {
+        let class = created.spec.pod_template.spec.runtime_class_name.as_deref();
+        eprintln!("{}", runtime::isolation(class, runtime::default(connection).await.as_deref()));
+    }
     let settled = if args.no_wait || args.dry_run { created } else { wait_ready(connection, &args).await? };
     match args.output {
-        Some(Format::Name) => println!("sandbox.agents.x-k8s.io/{}", args.name),
+        Some(Format::Name) => say!("sandbox.agents.x-k8s.io/{}", args.name),
         Some(format @ (Format::Json | Format::Yaml)) => document(&settled, format)?,
-        _ if args.dry_run => println!("sandbox/{} created (dry run)", args.name),
-        _ if args.no_wait => println!("sandbox/{} created", args.name),
-        _ => println!("sandbox/{} ready", args.name),
+        _ if args.dry_run => say!("sandbox/{} created (dry run)", args.name),
+        _ if args.no_wait => say!("sandbox/{} created", args.name),
+        _ => say!("sandbox/{} ready", args.name),
     }
     Ok(())
 }
@@ -76,41 +81,14 @@ fn sandbox(args: &CreateArgs) -> Result<Sandbox> {
     let command = if idle { IDLE.map(str::to_owned).to_vec() } else { args.command.clone() };
     let mut sandbox = args.shape.sandbox(&args.name, &command)?;
     sandbox.spec.service = args.service.then_some(true);
-    if let Some(expiry) = &args.expires {
-        sandbox.spec.shutdown_time = Some(expiry.time());
-        sandbox.spec.shutdown_policy = Some(ShutdownPolicy::Delete);
-    }
+    sandbox.spec.shutdown_time = args.expires.as_ref().map(Expiry::time);
+    // Said also where there is no time yet: 'expire' leaves the policy as it finds it.
+    sandbox.spec.shutdown_policy = Some(ShutdownPolicy::Delete);
     Ok(sandbox)
 }
 
 async fn wait_ready(connection: &Connection, args: &CreateArgs) -> Result<Sandbox> {
     let timeout = Duration::from_secs(args.timeout);
-    let settled = until(connection, &args.name, timeout, |seen| judge(&args.name, seen)).await?;
-    settled.ok_or_else(|| Failure::new(format!("sandbox {:?} is gone", args.name)))
-}
-
-/// Whether a sandbox that was just started is ready, still coming, or never will be.
-pub(crate) fn judge(name: &str, seen: Option<&Sandbox>) -> Verdict {
-    let Some(sandbox) = seen else { return Verdict::Wait };
-    let state = state(sandbox);
-    match state.word {
-        _ if is_ready(sandbox) => Verdict::Done,
-        "Completed" | "Failed" | "Error" | "Expired" | "Deleting" => Verdict::Hopeless(
-            Failure::new(format!("sandbox {name:?} is not ready: {}: {}", state.word, state.message)).remedy(
-                format!("'agent-sandbox why {name}' says more; 'agent-sandbox logs {name}' shows its output"),
-            ),
-        ),
-        _ => Verdict::Wait,
-    }
-}
-
-/// runc shares the machine's kernel with the sandbox; with `-v` that is said.
-fn warn_of_shared_kernel(connection: &Connection, sandbox: &Sandbox) {
-    let class = sandbox.spec.pod_template.spec.runtime_class_name.as_deref();
-    connection.explain(|| match class {
-        Some("gvisor") => "isolation: gVisor, a kernel of its own in user space".to_owned(),
-        Some("runc") => "isolation: runc, a shared kernel: not for code you do not trust".to_owned(),
-        Some(other) => format!("isolation: RuntimeClass {other}"),
-        None => "isolation: the server's default RuntimeClass; 'agent-sandbox doctor' says which".to_owned(),
-    });
+    let settled = until(connection, &args.name, timeout, |scene| ready(&args.name, scene)).await?;
+    settled.sandbox.ok_or_else(|| Failure::new(format!("sandbox {:?} is gone", args.name)))
 }

@@ -2,16 +2,17 @@
 
 use crate::{
     connection::Connection,
+    container,
     failure::{Failure, Result},
     sandbox::{get, pod_name, pods, state},
-    terminal::{Raw, follow_size},
+    terminal::{self, Raw, follow_size},
 };
 use clap::Args;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::api::{AttachParams, AttachedProcess};
 use std::io::IsTerminal as _;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, stderr, stdin, stdout},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, stderr, stdin, stdout},
     task::JoinSet,
 };
 
@@ -20,7 +21,12 @@ pub(crate) const EXAMPLES: &str = "Examples:
   agent-sandbox exec my-sandbox -- python3 -c 'print(6*7)'
   echo hello | agent-sandbox exec -i my-sandbox -- tee /tmp/greeting
   agent-sandbox exec -it my-sandbox -- bash
-The exit code is the command's; 126 and 127 mean that it could not be started.";
+The exit code is the command's; 126 and 127 mean that it could not be started, 125 that it was not even tried.";
+
+/// Shown under `shell --help`.
+pub(crate) const SHELL_EXAMPLES: &str = "Examples:
+  agent-sandbox shell my-sandbox
+  agent-sandbox shell my-sandbox -c sidecar";
 
 /// Arguments of `exec`.
 #[derive(Args, Debug)]
@@ -70,12 +76,13 @@ pub(crate) async fn shell(args: ShellArgs, connection: &Connection) -> Result<u8
 pub(crate) async fn perform(args: ExecArgs, connection: &Connection) -> Result<u8> {
     let sandbox = get(connection, &args.name).await?;
     let pod = pod_name(&sandbox);
-    let tty = args.tty && std::io::stdin().is_terminal();
-    if args.tty && !tty {
-        eprintln!("standard input is no terminal: going on without one");
-    }
+    let tty = terminal::wanted(args.tty);
     let mut params = AttachParams::default().stdin(args.stdin).stdout(true).stderr(!tty).tty(tty);
-    params.container = args.container.clone();
+    let chosen = container::choose(&sandbox, args.container.as_deref())?;
+    if let Some(note) = &chosen.note {
+        eprintln!("{note}");
+    }
+    params.container = chosen.name;
     connection.explain(|| format!("exec in pod {pod} through the API server"));
     let process = match pods(connection).exec(&pod, &args.command, &params).await {
         Ok(process) => process,
@@ -87,14 +94,17 @@ pub(crate) async fn perform(args: ExecArgs, connection: &Connection) -> Result<u
     code
 }
 
-/// A refused upgrade only says "404" or "400": what the sandbox is doing says more.
+/// What the server refuses is told in its words, unless what the sandbox is doing says more.
 fn explain(name: &str, word: &str, error: kube::Error) -> Failure {
     match word {
         "suspended" | "suspending" => Failure::new(format!("sandbox {name:?} is {word}"))
             .remedy(format!("start it with 'agent-sandbox resume {name}'")),
         "ready" => Failure::from_kube(&format!("exec in sandbox {name:?}"), error),
-        _ => Failure::new(format!("sandbox {name:?} is {word}, so nothing can run in it"))
-            .remedy(format!("'agent-sandbox why {name}' says more")),
+        _ => {
+            let failure =
+                Failure::from_kube(&format!("sandbox {name:?} is {word}, so nothing can run in it"), error);
+            failure.remedy(format!("'agent-sandbox why {name}' says more"))
+        }
     }
 }
 
@@ -115,7 +125,12 @@ pub(crate) async fn stream(mut process: AttachedProcess, with_stdin: bool) -> Re
     if let Some(reader) = process.stderr() {
         output.spawn(drain(reader, stderr()));
     }
-    while output.join_next().await.is_some() {}
+    while let Some(drained) = output.join_next().await {
+        // Nobody reads on: the command need not be waited for, as SIGPIPE would not let it.
+        if matches!(drained, Ok(Drained::ReaderGone)) {
+            return Err(Failure::reader_gone());
+        }
+    }
     let status = match status {
         Some(status) => status.await,
         None => None,
@@ -130,9 +145,24 @@ async fn feed(mut writer: impl AsyncWrite + Unpin) {
     let _ = writer.shutdown().await;
 }
 
-async fn drain(mut reader: impl AsyncRead + Unpin, mut writer: impl AsyncWrite + Unpin) {
-    let _ = copy(&mut reader, &mut writer).await;
-    let _ = writer.flush().await;
+/// How a stream of the command's output ended.
+enum Drained {
+    ToTheEnd,
+    ReaderGone,
+}
+
+async fn drain(mut reader: impl AsyncRead + Unpin, mut writer: impl AsyncWrite + Unpin) -> Drained {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let Ok(read @ 1..) = reader.read(&mut buffer).await else { return Drained::ToTheEnd };
+        let written = async {
+            writer.write_all(&buffer[..read]).await?;
+            writer.flush().await
+        };
+        if written.await.is_err() {
+            return Drained::ReaderGone;
+        }
+    }
 }
 
 /// The exit code as Kubernetes tells it: success, or a cause `ExitCode`.

@@ -2,10 +2,12 @@
 
 use crate::{
     connection::Connection,
-    failure::{Doing as _, Failure, Result},
+    failure::{Doing as _, Result},
+    output::say,
     sandbox::{get, rfc3339, sandboxes},
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
+use crd::v1beta1::ShutdownPolicy;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
@@ -14,13 +16,25 @@ use std::str::FromStr;
 
 /// Shown under `expire --help`.
 pub(crate) const EXAMPLES: &str = "Examples:
-  agent-sandbox expire my-sandbox 30m            # delete it in half an hour
+  agent-sandbox expire my-sandbox 30m            # as its shutdownPolicy says; 'create' makes sandboxes that are deleted
   agent-sandbox expire my-sandbox 2h --keep      # stop it then, keep its volumes
+  agent-sandbox expire my-sandbox 2h --delete    # delete it then, with its volumes
   agent-sandbox expire my-sandbox never";
 
 /// A moment, given as a duration from now or as a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Expiry(Timestamp);
+
+/// When a sandbox is shut down, if ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    Never,
+    At(Expiry),
+}
+
+/// A length of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(SignedDuration);
 
 /// Arguments of `expire`.
 #[derive(Args, Debug)]
@@ -29,33 +43,44 @@ pub struct ExpireArgs {
     pub(crate) name: String,
     /// When: a duration (30m, 2h, 1d), a time (2026-12-01T12:00:00Z), `now`, or `never`
     #[arg(value_name = "WHEN")]
-    pub(crate) when: String,
-    /// Keep the Sandbox object and its volumes; only what runs is stopped
+    pub(crate) when: When,
+    /// Keep the Sandbox object and its volumes then; only what runs is stopped
     #[arg(long)]
     pub(crate) keep: bool,
-}
-
-/// What `-o` of kubectl calls the shutdown policy.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Policy {
-    Delete,
-    Retain,
+    /// Delete the Sandbox with its volumes then
+    #[arg(long, conflicts_with = "keep")]
+    pub(crate) delete: bool,
 }
 
 pub(crate) async fn perform(args: ExpireArgs, connection: &Connection) -> Result<()> {
-    get(connection, &args.name).await?;
-    let policy = if args.keep { Policy::Retain } else { Policy::Delete };
-    let expiry =
-        if args.when == "never" { None } else { Some(args.when.parse::<Expiry>().map_err(Failure::new)?) };
-    let time = expiry.as_ref().map(|expiry| rfc3339(&expiry.time()));
-    let body = json!({"spec": {"shutdownTime": time, "shutdownPolicy": format!("{policy:?}")}});
+    let sandbox = get(connection, &args.name).await?;
+    let policy = policy(&args, sandbox.spec.shutdown_policy);
+    let time = match &args.when {
+        When::Never => None,
+        When::At(expiry) => Some(rfc3339(&expiry.time())),
+    };
+    let body = json!({"spec": {"shutdownTime": time, "shutdownPolicy": policy}});
     let patch = sandboxes(connection).patch(&args.name, &PatchParams::default(), &Patch::Merge(&body)).await;
     patch.doing(|| format!("set the expiry of sandbox {:?}", args.name))?;
-    match time {
-        Some(time) => println!("sandbox/{} expires at {time}", args.name),
-        None => println!("sandbox/{} does not expire", args.name),
+    match (time, policy) {
+        (None, _) => say!("sandbox/{} does not expire", args.name),
+        (Some(time), ShutdownPolicy::Delete) => {
+            say!("sandbox/{} expires at {time} and is deleted with its volumes", args.name);
+        }
+        (Some(time), ShutdownPolicy::Retain) => {
+            say!("sandbox/{} expires at {time}; it is stopped and kept (--delete deletes it)", args.name);
+        }
     }
     Ok(())
+}
+
+/// What a flag says; else what the Sandbox says, which is not overwritten: somebody may count on its volumes.
+fn policy(args: &ExpireArgs, present: Option<ShutdownPolicy>) -> ShutdownPolicy {
+    match (args.keep, args.delete) {
+        (true, _) => ShutdownPolicy::Retain,
+        (_, true) => ShutdownPolicy::Delete,
+        _ => present.unwrap_or(ShutdownPolicy::Delete),
+    }
 }
 
 // === impl Expiry ===
@@ -84,6 +109,33 @@ impl FromStr for Expiry {
             )
         })?;
         now.checked_add(after).map(Self).map_err(|error| format!("{text:?}: {error}"))
+    }
+}
+
+// === impl When ===
+
+impl FromStr for When {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        if text == "never" { Ok(Self::Never) } else { text.parse().map(Self::At) }
+    }
+}
+
+// === impl Span ===
+
+impl Span {
+    /// Whole seconds.
+    pub(crate) fn seconds(self) -> i64 {
+        self.0.as_secs()
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        duration(text).map(Self).ok_or_else(|| format!("{text:?} is no duration such as 30s, 5m or 2h"))
     }
 }
 
@@ -126,5 +178,22 @@ mod tests {
         let expiry: Expiry = "2026-12-01T12:00:00Z".parse().expect("time");
         assert_eq!(rfc3339(&expiry.time()), "2026-12-01T12:00:00Z");
         assert!("tomorrow".parse::<Expiry>().is_err());
+        assert_eq!("never".parse(), Ok(When::Never));
+        assert_eq!("5m".parse::<Span>().map(Span::seconds), Ok(300));
+    }
+
+    #[test]
+    fn the_policy_changes_only_where_a_flag_says_so() {
+        let args = |keep, delete| ExpireArgs { name: "s".to_owned(), when: When::Never, keep, delete };
+        let (retain, delete) = (ShutdownPolicy::Retain, ShutdownPolicy::Delete);
+        assert_eq!(
+            policy(&args(false, false), Some(retain)),
+            retain,
+            "volumes that somebody keeps stay kept"
+        );
+        assert_eq!(policy(&args(false, false), Some(delete)), delete);
+        assert_eq!(policy(&args(false, false), None), delete);
+        assert_eq!(policy(&args(true, false), Some(delete)), retain);
+        assert_eq!(policy(&args(false, true), Some(retain)), delete);
     }
 }

@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+/// What a shell reports of a process that SIGPIPE ended.
+pub(crate) const BROKEN_PIPE: u8 = 141;
+
+/// Exit code of `run` and `exec` where the command was not run, so that it is not taken for the command's own.
+pub(crate) const NOT_RUN: u8 = 125;
+
 /// Result of a verb.
 pub type Result<T> = std::result::Result<T, Failure>;
 
@@ -35,9 +41,25 @@ impl Failure {
         self
     }
 
+    /// Nobody reads what is written: the end of `agent-sandbox ... | head`, which is no error to speak of.
+    pub(crate) fn reader_gone() -> Self {
+        Self::new("").exit_code(BROKEN_PIPE)
+    }
+
+    /// Whether there is nothing to print.
+    pub fn is_silent(&self) -> bool {
+        self.text.is_empty()
+    }
+
     /// The exit code of the process.
     pub fn code(&self) -> u8 {
         self.code
+    }
+
+    /// As [`Failure::exit_code`], unless another code than 1 was set already.
+    #[must_use]
+    pub(crate) fn or_exit_code(self, code: u8) -> Self {
+        if self.code == 1 { self.exit_code(code) } else { self }
     }
 
     /// Turns a client error into words, where `doing` names the operation and the object: `create sandbox "x"`.
@@ -50,7 +72,7 @@ impl Failure {
         }
     }
 
-    fn unreachable(doing: &str, cause: &str) -> Self {
+    pub(crate) fn unreachable(doing: &str, cause: &str) -> Self {
         Self::new(format!("{doing}: the API server does not answer: {cause}")).remedy(
             "start standalone with 'agent-sandbox up --detach', or choose another server with --context",
         )
@@ -67,7 +89,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// The text of the innermost cause: the outer ones only repeat that a request failed.
-fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
     let mut last = error;
     while let Some(source) = last.source() {
         last = source;

@@ -3,33 +3,63 @@
 use crate::{
     connection::Connection,
     failure::{Doing as _, Failure, Result},
-    output::{Format, document, table},
-    progress::Progress,
+    output::{Format, document, say, table},
+    several::each,
 };
 use clap::{Args, Subcommand};
-use futures::{AsyncBufReadExt as _, StreamExt as _};
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, api::ListParams};
 use serde_json::Value;
 use std::path::PathBuf;
 
+mod import;
+mod transfer;
+
+/// Shown under `image --help`.
+pub(crate) const EXAMPLES: &str = "Examples:
+  agent-sandbox image pull python:3.12-slim
+  agent-sandbox image ls
+  agent-sandbox image import layout.tar local.test/mine:1
+  agent-sandbox image rm python:3.12-slim";
+
+const LS_EXAMPLES: &str = "Examples:
+  agent-sandbox image ls
+  agent-sandbox image ls -o name";
+
+const PULL_EXAMPLES: &str = "Examples:
+  agent-sandbox image pull python:3.12-slim
+  agent-sandbox image pull registry.example.com/team/tool@sha256:...";
+
+const IMPORT_EXAMPLES: &str = "Examples:
+  agent-sandbox image import layout.tar local.test/mine:1
+  skopeo copy docker-archive:mine.tar oci:mine && agent-sandbox image import mine local.test/mine:1
+  tar -C layout -c . | agent-sandbox image import - local.test/mine:1";
+
+const RM_EXAMPLES: &str = "Examples:
+  agent-sandbox image rm python:3.12-slim
+  agent-sandbox image rm $(agent-sandbox image ls -o name)";
+
 /// What to do with images.
 #[derive(Subcommand, Debug)]
 pub enum ImageCommand {
     /// List the images on the machine
+    #[command(after_help = LS_EXAMPLES)]
     Ls {
         /// Output format
         #[arg(long, short)]
         output: Option<Format>,
     },
     /// Pull an image from a registry
+    #[command(after_help = PULL_EXAMPLES)]
     Pull {
         /// Reference, such as python:3.12-slim or host/name@sha256:...
         reference: String,
     },
-    /// Import an OCI layout (a tar file, or - for standard input)
+    /// Import an OCI layout (a directory, a tar file, or - for standard input)
+    #[command(after_help = IMPORT_EXAMPLES)]
     Import(ImportArgs),
     /// Remove images
+    #[command(after_help = RM_EXAMPLES)]
     Rm {
         /// References
         #[arg(required = true)]
@@ -40,7 +70,7 @@ pub enum ImageCommand {
 /// Arguments of `image import`.
 #[derive(Args, Debug)]
 pub struct ImportArgs {
-    /// Tar file of an OCI layout
+    /// OCI layout: a directory, a tar file, or - for a tar on standard input
     pub(crate) file: PathBuf,
     /// Name to give the image
     pub(crate) name: String,
@@ -52,9 +82,12 @@ pub(crate) async fn perform(command: ImageCommand, connection: &Connection) -> R
         ImageCommand::Ls { output } => list(&base, output, connection).await,
         ImageCommand::Pull { reference } => {
             let path = format!("{base}/pull?reference={}", escape(&reference));
-            changed(http::Request::post(path), Vec::new(), &format!("pull {reference}"), connection).await
+            let what = format!("pull {reference}");
+            let request = request(http::Request::post(path), Vec::new())?;
+            let answer = connection.client.request_stream(request).await.doing(|| what.clone())?;
+            transfer::follow(answer, &what, || None).await
         }
-        ImageCommand::Import(args) => import(&base, args, connection).await,
+        ImageCommand::Import(args) => import::perform(&base, &args, connection).await,
         ImageCommand::Rm { references } => remove(&base, &references, connection).await,
     }
 }
@@ -80,7 +113,7 @@ async fn list(base: &str, output: Option<Format>, connection: &Connection) -> Re
     let items = found["items"].as_array().cloned().unwrap_or_default();
     match output {
         Some(format @ (Format::Json | Format::Yaml)) => return document(&found, format),
-        Some(Format::Name) => items.iter().for_each(|item| println!("{}", text(item, "reference"))),
+        Some(Format::Name) => items.iter().for_each(|item| say!("{}", text(item, "reference"))),
         _ => {
             let rows: Vec<Vec<String>> = items.iter().map(row).collect();
             table(&["REFERENCE", "DIGEST", "SIZE", "IN USE"], &rows);
@@ -110,64 +143,18 @@ fn size(bytes: u64) -> String {
     indicatif::HumanBytes(bytes).to_string()
 }
 
-async fn import(base: &str, args: ImportArgs, connection: &Connection) -> Result<()> {
-    let doing = || format!("read {}", args.file.display());
-    let body = if args.file.as_os_str() == "-" {
-        use tokio::io::AsyncReadExt as _;
-        let mut body = Vec::new();
-        tokio::io::stdin().read_to_end(&mut body).await.doing(doing)?;
-        body
-    } else {
-        tokio::fs::read(&args.file).await.doing(doing)?
-    };
-    let path = format!("{base}/import?name={}", escape(&args.name));
-    changed(http::Request::post(path), body, &format!("import {}", args.name), connection).await
-}
-
 async fn remove(base: &str, references: &[String], connection: &Connection) -> Result<()> {
-    for reference in references {
+    each(references, |reference| async move {
         let path = format!("{base}?reference={}", escape(reference));
         let request = request(http::Request::delete(path), Vec::new())?;
         let doing = || format!("remove image {reference:?}");
         let answer: Value = connection.client.request(request).await.doing(doing)?;
         let used = answer["inUse"].as_bool().unwrap_or_default();
         let note = if used { " (still in use: its layers go with the last container)" } else { "" };
-        println!("image/{reference} removed{note}");
-    }
-    Ok(())
-}
-
-/// Sends a request whose answer is lines of progress, the last of them the result or an error.
-async fn changed(
-    builder: http::request::Builder,
-    body: Vec<u8>,
-    what: &str,
-    connection: &Connection,
-) -> Result<()> {
-    let doing = || what.to_owned();
-    let stream = connection.client.request_stream(request(builder, body)?).await.doing(doing)?;
-    let mut progress = Progress::start();
-    futures::pin_mut!(stream);
-    let mut lines = stream.lines();
-    let mut last = Value::Null;
-    while let Some(line) = lines.next().await {
-        last = serde_json::from_str(&line.doing(doing)?).unwrap_or_default();
-        if let Some(said) = last["progress"].as_str() {
-            progress.say(said);
-        }
-    }
-    drop(progress);
-    if let Some(error) = last["error"].as_str() {
-        return Err(Failure::new(format!("{what}: {error}")));
-    }
-    match last["reference"].as_str() {
-        Some(reference) => println!("image/{reference} ready ({})", text(&last, "digest")),
-        None => {
-            return Err(Failure::new(format!("{what}: the server stopped in the middle"))
-                .remedy("try again; what was loaded is kept"));
-        }
-    }
-    Ok(())
+        say!("image/{reference} removed{note}");
+        Ok(())
+    })
+    .await
 }
 
 fn request(builder: http::request::Builder, body: Vec<u8>) -> Result<http::Request<Vec<u8>>> {

@@ -9,6 +9,7 @@
 
 mod apply;
 mod connection;
+mod container;
 mod create;
 mod exec;
 mod expire;
@@ -19,15 +20,20 @@ mod logs;
 mod manifest;
 mod mode;
 mod output;
+pub mod owner;
 mod progress;
 mod remove;
 mod run;
+mod runtime;
 mod sandbox;
+mod several;
 mod terminal;
 mod verbs;
+mod verdict;
 mod wait;
 mod why;
 
-pub use connection::{Connection, ConnectionArgs};
+pub use connection::{Connection, ConnectionArgs, DATA_DIR};
 pub use failure::{Failure, Result};
+pub use output::print;
 pub use verbs::{Command, perform};

@@ -3,7 +3,8 @@
 use crate::{
     connection::Connection,
     failure::{Doing as _, Result},
-    output::{Format, document, table},
+    output::{Format, document, say, table},
+    runtime,
     sandbox::{get, name, rfc3339, state},
 };
 use clap::Args;
@@ -39,7 +40,7 @@ pub(crate) async fn perform(args: ListArgs, connection: &Connection) -> Result<(
         let sandbox = get(connection, name).await?;
         return match args.output {
             Some(format @ (Format::Json | Format::Yaml)) => document(&sandbox, format),
-            _ => print(&[sandbox], &args),
+            _ => print(&[sandbox], &args, connection).await,
         };
     }
     let found = list(&args, connection).await?;
@@ -51,7 +52,7 @@ pub(crate) async fn perform(args: ListArgs, connection: &Connection) -> Result<(
             eprintln!("No sandboxes found{}.", scope(&args, connection));
             Ok(())
         }
-        _ => print(&found, &args),
+        _ => print(&found, &args, connection).await,
     }
 }
 
@@ -78,9 +79,9 @@ async fn list(args: &ListArgs, connection: &Connection) -> Result<Vec<Sandbox>> 
     }
 }
 
-fn print(sandboxes: &[Sandbox], args: &ListArgs) -> Result<()> {
+async fn print(sandboxes: &[Sandbox], args: &ListArgs, connection: &Connection) -> Result<()> {
     if args.output == Some(Format::Name) {
-        sandboxes.iter().for_each(|sandbox| println!("sandbox.agents.x-k8s.io/{}", name(sandbox)));
+        sandboxes.iter().for_each(|sandbox| say!("sandbox.agents.x-k8s.io/{}", name(sandbox)));
         return Ok(());
     }
     let wide = args.output == Some(Format::Wide);
@@ -92,13 +93,15 @@ fn print(sandboxes: &[Sandbox], args: &ListArgs) -> Result<()> {
         headers.extend(["IP", "NODE", "IMAGE", "EXPIRES", "MESSAGE"]);
     }
     let now = Timestamp::now();
+    let default = if wide { runtime::default(connection).await } else { None };
+    let default = default.map_or_else(|| "<default>".to_owned(), |class| format!("{class} (default)"));
     let rows: Vec<Vec<String>> =
-        sandboxes.iter().map(|sandbox| row(sandbox, now, args.all_namespaces, wide)).collect();
+        sandboxes.iter().map(|sandbox| row(sandbox, now, args.all_namespaces, wide, &default)).collect();
     table(&headers, &rows);
     Ok(())
 }
 
-fn row(sandbox: &Sandbox, now: Timestamp, with_namespace: bool, wide: bool) -> Vec<String> {
+fn row(sandbox: &Sandbox, now: Timestamp, with_namespace: bool, wide: bool, default: &str) -> Vec<String> {
     let state = state(sandbox);
     let pod = &sandbox.spec.pod_template.spec;
     let none = || "<none>".to_owned();
@@ -106,7 +109,7 @@ fn row(sandbox: &Sandbox, now: Timestamp, with_namespace: bool, wide: bool) -> V
     let mut cells = vec![
         name(sandbox).to_owned(),
         state.word.to_owned(),
-        pod.runtime_class_name.clone().unwrap_or_else(|| "<default>".to_owned()),
+        pod.runtime_class_name.clone().unwrap_or_else(|| default.to_owned()),
         wire::human_age(created.as_deref(), now),
     ];
     if with_namespace {

@@ -2,13 +2,23 @@
 
 use crate::{
     connection::Connection,
-    failure::{Doing as _, Result},
-    sandbox::{get, pod_name, pods},
+    container,
+    expire::Span,
+    failure::{Doing as _, Failure, Result},
+    sandbox::{get, pod_name, pods, state},
 };
 use clap::Args;
+use crd::v1beta1::Sandbox;
 use futures::io::AsyncReadExt as _;
 use kube::api::LogParams;
+use std::io::ErrorKind;
 use tokio::io::{AsyncWriteExt as _, stdout};
+
+/// Shown under `logs --help`.
+pub(crate) const EXAMPLES: &str = "Examples:
+  agent-sandbox logs -f my-sandbox
+  agent-sandbox logs my-sandbox --tail 20 --since 10m
+  agent-sandbox logs my-sandbox --previous";
 
 /// Arguments of `logs`.
 #[derive(Args, Debug)]
@@ -21,9 +31,9 @@ pub struct LogsArgs {
     /// Only the last lines
     #[arg(long, value_name = "LINES")]
     pub(crate) tail: Option<i64>,
-    /// Only what was written in the last seconds
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) since: Option<i64>,
+    /// Only what was written since then: a duration (30s, 5m, 2h)
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) since: Option<Span>,
     /// With the time of each line
     #[arg(long)]
     pub(crate) timestamps: bool,
@@ -36,34 +46,63 @@ pub struct LogsArgs {
 }
 
 pub(crate) async fn perform(args: LogsArgs, connection: &Connection) -> Result<()> {
-    let pod = pod_name(&get(connection, &args.name).await?);
+    let sandbox = get(connection, &args.name).await?;
+    let pod = pod_name(&sandbox);
+    let chosen = container::choose(&sandbox, args.container.as_deref())?;
+    if let Some(note) = &chosen.note {
+        eprintln!("{note}");
+    }
     let params = LogParams {
         follow: args.follow,
         tail_lines: args.tail,
-        since_seconds: args.since,
+        since_seconds: args.since.map(Span::seconds),
         timestamps: args.timestamps,
         previous: args.previous,
-        container: args.container.clone(),
+        container: chosen.name,
         ..LogParams::default()
     };
     let doing = || format!("read the logs of sandbox {:?}", args.name);
-    let stream = pods(connection).log_stream(&pod, &params).await.doing(doing)?;
-    copy_out(stream, &mut stdout()).await.doing(doing)
+    let stream = match pods(connection).log_stream(&pod, &params).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => return Err(no_process(&args.name, &sandbox)),
+        stream => stream.doing(doing)?,
+    };
+    copy_out(stream, &mut stdout(), doing).await
 }
 
-/// Copies a response body as it comes.
+/// Logs are of a process; where there is none, what the sandbox is doing says why.
+fn no_process(name: &str, sandbox: &Sandbox) -> Failure {
+    let word = state(sandbox).word.to_lowercase();
+    let failure =
+        Failure::new(format!("sandbox {name:?} is {word}: it has no process, and logs go with the process"));
+    failure.remedy(match word.as_str() {
+        "suspended" | "suspending" => format!("'agent-sandbox resume {name}' starts it again"),
+        _ => format!("'agent-sandbox why {name}' says more"),
+    })
+}
+
+/// Copies a response body as it comes; `doing` is for the message.
+///
+/// # Errors
+/// The body breaks off, it cannot be written, or nobody reads it any more.
 pub(crate) async fn copy_out(
     stream: impl futures::AsyncRead,
     out: &mut (impl tokio::io::AsyncWrite + Unpin),
-) -> std::io::Result<()> {
+    doing: impl Fn() -> String,
+) -> Result<()> {
     futures::pin_mut!(stream);
     let mut buffer = vec![0; 16 * 1024];
     loop {
-        let read = stream.read(&mut buffer).await?;
+        let read = stream.read(&mut buffer).await.doing(&doing)?;
         if read == 0 {
-            return out.flush().await;
+            return Ok(());
         }
-        out.write_all(&buffer[..read]).await?;
-        out.flush().await?;
+        let written = async {
+            out.write_all(&buffer[..read]).await?;
+            out.flush().await
+        };
+        match written.await {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Err(Failure::reader_gone()),
+            written => written.doing(&doing)?,
+        }
     }
 }

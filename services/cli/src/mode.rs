@@ -2,16 +2,27 @@
 
 use crate::{
     connection::Connection,
-    create::judge,
-    failure::{Doing as _, Failure, Result},
-    sandbox::{is_suspended, not_found, sandboxes, state},
-    wait::{Verdict, until},
+    failure::{Doing as _, Result},
+    output::say,
+    sandbox::{not_found, sandboxes},
+    several::each,
+    verdict::{Verdict, ready, suspended},
+    wait::{Scene, until},
 };
 use clap::Args;
-use crd::v1beta1::Sandbox;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use std::time::Duration;
+
+/// Shown under `suspend --help`.
+pub(crate) const SUSPEND_EXAMPLES: &str = "Examples:
+  agent-sandbox suspend my-sandbox
+  agent-sandbox suspend one two three --no-wait";
+
+/// Shown under `resume --help`.
+pub(crate) const RESUME_EXAMPLES: &str = "Examples:
+  agent-sandbox resume my-sandbox
+  agent-sandbox resume one two three --timeout 300";
 
 /// Arguments of `suspend` and `resume`.
 #[derive(Args, Debug)]
@@ -32,7 +43,7 @@ pub(crate) async fn suspend(args: ModeArgs, connection: &Connection) -> Result<(
 }
 
 pub(crate) async fn resume(args: ModeArgs, connection: &Connection) -> Result<()> {
-    change(args, connection, "Running", "resumed", judge).await
+    change(args, connection, "Running", "resumed", ready).await
 }
 
 async fn change(
@@ -40,16 +51,18 @@ async fn change(
     connection: &Connection,
     mode: &str,
     done: &str,
-    judge: fn(&str, Option<&Sandbox>) -> Verdict,
+    judge: fn(&str, &Scene) -> Verdict,
 ) -> Result<()> {
-    for name in &args.names {
+    let timeout = Duration::from_secs(args.timeout);
+    each(&args.names, |name| async move {
         set_mode(connection, name, mode).await?;
         if !args.no_wait {
-            until(connection, name, Duration::from_secs(args.timeout), |seen| judge(name, seen)).await?;
+            until(connection, name, timeout, |scene| judge(name, scene)).await?;
         }
-        println!("sandbox/{name} {done}");
-    }
-    Ok(())
+        say!("sandbox/{name} {done}");
+        Ok(())
+    })
+    .await
 }
 
 async fn set_mode(connection: &Connection, name: &str, mode: &str) -> Result<()> {
@@ -57,18 +70,5 @@ async fn set_mode(connection: &Connection, name: &str, mode: &str) -> Result<()>
     match sandboxes(connection).patch(name, &PatchParams::default(), &Patch::Merge(&body)).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Err(not_found(connection, name)),
         answer => answer.map(drop).doing(|| format!("set sandbox {name:?} to {mode}")),
-    }
-}
-
-fn suspended(name: &str, seen: Option<&Sandbox>) -> Verdict {
-    let Some(sandbox) = seen else {
-        return Verdict::Hopeless(Failure::new(format!("sandbox {name:?} is gone")));
-    };
-    match state(sandbox).word {
-        _ if is_suspended(sandbox) => Verdict::Done,
-        "Deleting" | "Expired" => {
-            Verdict::Hopeless(Failure::new(format!("sandbox {name:?} is being deleted or has expired")))
-        }
-        _ => Verdict::Wait,
     }
 }

@@ -3,6 +3,32 @@
 use crate::failure::{Failure, Result};
 use clap::ValueEnum;
 use serde::Serialize;
+use std::{
+    fmt,
+    io::{ErrorKind, Write as _, stdout},
+};
+
+/// Prints a line to standard output, as `println!` does; a reader that is gone ends this process quietly instead of
+/// panicking, as SIGPIPE ends most programs.
+#[macro_export]
+macro_rules! say {
+    () => { $crate::print(format_args!("\n")) };
+    ($($words:tt)*) => { $crate::print(format_args!("{}\n", format_args!($($words)*))) };
+}
+pub(crate) use say;
+
+/// Writes to standard output; see [`say!`].
+///
+/// # Panics
+/// Standard output fails in another way than that nobody reads it, as with `println!`.
+pub fn print(text: fmt::Arguments<'_>) {
+    match stdout().lock().write_fmt(text) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+            std::process::exit(i32::from(crate::failure::BROKEN_PIPE))
+        }
+        written => written.expect("standard output takes what is written"),
+    }
+}
 
 /// How objects are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,13 +52,13 @@ pub(crate) fn document(value: &impl Serialize, format: Format) -> Result<()> {
         _ => serde_json::to_string_pretty(value)
             .map_err(|error| Failure::new(format!("print as JSON: {error}")))?,
     };
-    println!("{}", text.trim_end());
+    say!("{}", text.trim_end());
     Ok(())
 }
 
 /// Prints rows under headers with three spaces between columns, as kubectl does; no trailing blanks.
 pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) {
-    print!("{}", layout(headers, rows));
+    print(format_args!("{}", layout(headers, rows)));
 }
 
 fn layout(headers: &[&str], rows: &[Vec<String>]) -> String {

@@ -3,12 +3,21 @@
 use crate::{
     connection::Connection,
     failure::{Doing as _, Failure, Result},
+    output::say,
     sandbox::{name, not_found, sandboxes},
-    wait::{Verdict, until},
+    several::each,
+    verdict::gone,
+    wait::until,
 };
 use clap::Args;
 use kube::api::{DeleteParams, ListParams};
 use std::time::Duration;
+
+/// Shown under `rm --help`.
+pub(crate) const EXAMPLES: &str = "Examples:
+  agent-sandbox rm my-sandbox
+  agent-sandbox rm -l team=rl --wait
+  agent-sandbox rm --all";
 
 /// Arguments of `rm`.
 #[derive(Args, Debug)]
@@ -28,29 +37,29 @@ pub struct RemoveArgs {
     /// Wait until what they own is gone too
     #[arg(long)]
     pub(crate) wait: bool,
+    /// Longest time to wait for each, in seconds
+    #[arg(long, default_value_t = 120, requires = "wait", value_name = "SECONDS")]
+    pub(crate) timeout: u64,
 }
 
 pub(crate) async fn perform(args: RemoveArgs, connection: &Connection) -> Result<()> {
     let names = if args.names.is_empty() { matching(&args, connection).await? } else { args.names.clone() };
+    each(&names, |name| remove(name, &args, connection)).await
+}
+
+async fn remove(name: &str, args: &RemoveArgs, connection: &Connection) -> Result<()> {
     let params = if args.wait { DeleteParams::foreground() } else { DeleteParams::default() };
-    let mut missing = None;
-    for name in &names {
-        match sandboxes(connection).delete(name, &params).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.code == 404 && args.force => continue,
-            Err(kube::Error::Api(status)) if status.code == 404 => {
-                missing = Some(not_found(connection, name));
-                continue;
-            }
-            Err(error) => return Err(Failure::from_kube(&format!("delete sandbox {name:?}"), error)),
-        }
-        if args.wait {
-            let gone = |seen: Option<&_>| if seen.is_none() { Verdict::Done } else { Verdict::Wait };
-            until(connection, name, Duration::from_secs(120), gone).await?;
-        }
-        println!("sandbox/{name} deleted");
+    match sandboxes(connection).delete(name, &params).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.code == 404 && args.force => return Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => return Err(not_found(connection, name)),
+        Err(error) => return Err(Failure::from_kube(&format!("delete sandbox {name:?}"), error)),
     }
-    missing.map_or(Ok(()), Err)
+    if args.wait {
+        until(connection, name, Duration::from_secs(args.timeout), |scene| gone(name, scene)).await?;
+    }
+    say!("sandbox/{name} deleted");
+    Ok(())
 }
 
 async fn matching(args: &RemoveArgs, connection: &Connection) -> Result<Vec<String>> {

@@ -86,12 +86,21 @@ fn word(sandbox: &Sandbox, ready: Option<(&str, &str)>) -> &'static str {
     }
 }
 
-/// Whether the suspension is complete.
+/// Whether the suspension is complete, and is the one that the current generation asks for.
 pub(crate) fn is_suspended(sandbox: &Sandbox) -> bool {
     let status = sandbox.status.as_ref();
     status
         .and_then(|status| status.condition(conditions::SUSPENDED))
         .is_some_and(|suspended| suspended.status == "True")
+        && is_current(sandbox, conditions::SUSPENDED)
+}
+
+/// Whether a condition speaks of the current generation; one that names no generation is taken at its word.
+pub(crate) fn is_current(sandbox: &Sandbox, condition: &str) -> bool {
+    let condition = sandbox.status.as_ref().and_then(|status| status.condition(condition));
+    condition
+        .and_then(|condition| condition.observed_generation)
+        .is_none_or(|observed| observed >= sandbox.metadata.generation.unwrap_or(0))
 }
 
 /// A timestamp as Kubernetes writes it.

@@ -5,6 +5,7 @@ use rustix::{
     stdio::{stdin, stdout},
     termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr},
 };
+use std::io::IsTerminal as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Raw mode until dropped.
@@ -30,6 +31,15 @@ impl Drop for Raw {
         // Nothing can be done about a terminal that is gone.
         let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
     }
+}
+
+/// Whether the command gets a terminal: it was asked for, and there is one here. Says so where there is not.
+pub(crate) fn wanted(asked: bool) -> bool {
+    let here = std::io::stdin().is_terminal();
+    if asked && !here {
+        eprintln!("standard input is no terminal: going on without one");
+    }
+    asked && here
 }
 
 /// The terminal's size in characters, where there is one.

@@ -1,8 +1,11 @@
 //! The verbs, and the one place that sends each to its file.
 
 use crate::{
-    apply, connection::Connection, create, exec, expire, failure::Result, image, list, logs, mode, remove,
-    run, why,
+    apply,
+    connection::Connection,
+    create, exec, expire,
+    failure::{Failure, NOT_RUN, Result},
+    image, list, logs, mode, remove, run, why,
 };
 use clap::Subcommand;
 
@@ -25,23 +28,28 @@ pub enum Command {
     #[command(after_help = exec::EXAMPLES)]
     Exec(exec::ExecArgs),
     /// Open a shell in a sandbox
+    #[command(after_help = exec::SHELL_EXAMPLES)]
     Shell(exec::ShellArgs),
     /// Print what a sandbox's main process has written
+    #[command(after_help = logs::EXAMPLES)]
     Logs(logs::LogsArgs),
     /// Stop a sandbox and keep its volumes and, on standalone, its files
+    #[command(after_help = mode::SUSPEND_EXAMPLES)]
     Suspend(mode::ModeArgs),
     /// Start a suspended sandbox again
+    #[command(after_help = mode::RESUME_EXAMPLES)]
     Resume(mode::ModeArgs),
     /// Set or remove the time at which a sandbox is shut down
     #[command(after_help = expire::EXAMPLES)]
     Expire(expire::ExpireArgs),
     /// Delete sandboxes with their volumes
-    #[command(visible_alias = "delete")]
+    #[command(visible_alias = "delete", after_help = remove::EXAMPLES)]
     Rm(remove::RemoveArgs),
     /// Say what happened to a sandbox, what it waits for and what to do
+    #[command(after_help = why::EXAMPLES)]
     Why(why::WhyArgs),
     /// Manage the images of a standalone machine
-    #[command(subcommand)]
+    #[command(subcommand, after_help = image::EXAMPLES)]
     Image(image::ImageCommand),
 }
 
@@ -51,12 +59,12 @@ pub enum Command {
 /// As each verb says; the failure carries its own exit code.
 pub async fn perform(command: Command, connection: &Connection) -> Result<u8> {
     match command {
-        Command::Run(args) => Box::pin(run::perform(args, connection)).await,
+        Command::Run(args) => Box::pin(run::perform(args, connection)).await.map_err(not_the_commands_own),
         Command::Create(args) => Box::pin(create::perform(args, connection)).await.map(|()| 0),
         Command::Apply(args) => Box::pin(apply::perform(args, connection)).await.map(|()| 0),
         Command::Ls(args) => list::perform(args, connection).await.map(|()| 0),
-        Command::Exec(args) => exec::perform(args, connection).await,
-        Command::Shell(args) => exec::shell(args, connection).await,
+        Command::Exec(args) => exec::perform(args, connection).await.map_err(not_the_commands_own),
+        Command::Shell(args) => exec::shell(args, connection).await.map_err(not_the_commands_own),
         Command::Logs(args) => logs::perform(args, connection).await.map(|()| 0),
         Command::Suspend(args) => mode::suspend(args, connection).await.map(|()| 0),
         Command::Resume(args) => mode::resume(args, connection).await.map(|()| 0),
@@ -65,4 +73,9 @@ pub async fn perform(command: Command, connection: &Connection) -> Result<u8> {
         Command::Why(args) => why::perform(args, connection).await.map(|()| 0),
         Command::Image(command) => image::perform(command, connection).await.map(|()| 0),
     }
+}
+
+/// What goes wrong on our side must not look like the command's own exit code.
+fn not_the_commands_own(failure: Failure) -> Failure {
+    failure.or_exit_code(NOT_RUN)
 }

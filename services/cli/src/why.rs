@@ -3,7 +3,7 @@
 use crate::{
     connection::Connection,
     failure::{Doing as _, Result},
-    output::table,
+    output::{say, table},
     sandbox::{get, pod_name, pods, state},
 };
 use clap::Args;
@@ -13,6 +13,11 @@ use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod};
 use kube::{Api, api::ListParams};
 
 mod advice;
+
+/// Shown under `why --help`.
+pub(crate) const EXAMPLES: &str = "Examples:
+  agent-sandbox why my-sandbox
+  agent-sandbox -n team why worker";
 
 /// Arguments of `why`.
 #[derive(Args, Debug)]
@@ -40,7 +45,7 @@ struct Case {
 pub(crate) async fn perform(args: WhyArgs, connection: &Connection) -> Result<()> {
     let case = observe(&args.name, connection).await?;
     let state = state(&case.sandbox);
-    println!(
+    say!(
         "sandbox/{} is {}{}",
         args.name,
         state.word,
@@ -50,11 +55,11 @@ pub(crate) async fn perform(args: WhyArgs, connection: &Connection) -> Result<()
     moments.sort();
     let first = moments.first().map(|moment| moment.at);
     let rows: Vec<Vec<String>> = moments.iter().map(|moment| row(moment, first)).collect();
-    println!();
+    say!();
     table(&["TIME", "AFTER", "OBJECT", "WHAT"], &rows);
-    println!();
+    say!();
     for line in advice::advise(&case, &state) {
-        println!("{line}");
+        say!("{line}");
     }
     Ok(())
 }
@@ -111,9 +116,15 @@ fn timeline(case: &Case) -> Vec<Moment> {
     moments
 }
 
+/// When it happened last: the newest time that the event bears, whichever of the API's generations wrote it.
+fn time_of(event: &Event) -> Option<Timestamp> {
+    let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
+    let times = [event.event_time.as_ref(), series].into_iter().flatten().map(|time| time.0);
+    times.chain(event.last_timestamp.as_ref().map(|time| time.0)).max()
+}
+
 fn from_event(event: &Event) -> Option<Moment> {
-    let micro = event.event_time.as_ref().map(|time| time.0);
-    let at = micro.or_else(|| event.last_timestamp.as_ref().map(|time| time.0))?;
+    let at = time_of(event)?;
     let object = event.involved_object.kind.as_deref().unwrap_or("object").to_lowercase();
     let times =
         event.count.filter(|&count| count > 1).map_or_else(String::new, |count| format!(" ({count} times)"));

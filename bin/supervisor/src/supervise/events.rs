@@ -21,7 +21,9 @@ impl Supervisor {
     pub(super) fn wait_and_serve(&mut self) -> io::Result<()> {
         // Output waits in the kernel's pipe until the container exists and every client has kept up.
         let behind = self.clients.iter().any(Client::is_behind);
-        let read_output = !behind && !matches!(self.phase, Phase::Starting { .. });
+        // What an ended container left in the pipe is read in any case.
+        let held_up = matches!(self.phase, Phase::Running) && self.early.holds_up_until().is_some();
+        let read_output = !behind && !held_up && !matches!(self.phase, Phase::Starting { .. });
         let read_clients = self.input.is_empty();
         let ready = {
             let mut fds =
@@ -97,7 +99,8 @@ impl Supervisor {
         };
         let stop = self.stop.as_ref().and_then(|stop| stop.deadline);
         let clients = self.clients.iter().filter_map(Client::deadline);
-        let next = clients.chain(phase).chain(stop).min()?;
+        let early = self.early.holds_up_until();
+        let next = clients.chain(phase).chain(stop).chain(early).min()?;
         Timespec::try_from(next.saturating_duration_since(Instant::now()) + Duration::from_millis(1)).ok()
     }
 
@@ -119,6 +122,9 @@ impl Supervisor {
                 Event::Request(request) => {
                     let answer = self.request(index, &request);
                     self.clients[index].answer(&answer);
+                    if matches!(self.clients[index].mode, Mode::Attached { .. }) {
+                        self.early.give(&mut self.clients[index]);
+                    }
                 }
                 Event::Stdin(data) => {
                     if self.clients[index].mode == (Mode::Attached { stdin: true })
@@ -209,6 +215,7 @@ impl Supervisor {
             Ok(count) => {
                 let data = &self.chunk[..count];
                 self.log.write(stream, data);
+                self.early.keep(stream, data);
                 let kind = if stream == Stream::Stdout { STDOUT } else { STDERR };
                 for client in &mut self.clients {
                     if matches!(client.mode, Mode::Attached { .. }) && !client.gone {

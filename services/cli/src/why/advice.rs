@@ -1,7 +1,10 @@
 //! What a sandbox waits for, in plain words, and what to do.
 
-use super::Case;
-use crate::sandbox::{State, name};
+use super::{Case, time_of};
+use crate::{
+    sandbox::{State, name},
+    verdict::unscheduled,
+};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
 /// One line for each thing that stands in the way; or what the sandbox's state allows to do next.
@@ -39,19 +42,12 @@ fn phase_of_claim(claim: &k8s_openapi::api::core::v1::PersistentVolumeClaim) -> 
 }
 
 fn last_event(case: &Case, object: &str) -> String {
-    let mut events = case.events.iter().filter(|event| event.involved_object.name.as_deref() == Some(object));
+    let events = case.events.iter().filter(|event| event.involved_object.name.as_deref() == Some(object));
+    // The list is in the order of names.
     events
-        .next_back()
+        .max_by_key(|event| time_of(event))
         .and_then(|event| event.message.clone())
         .unwrap_or_else(|| "nothing was said of it yet".to_owned())
-}
-
-fn unscheduled(pod: &Pod) -> Option<String> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let scheduled = conditions
-        .iter()
-        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
-    Some(format!("waits for a place to run: {}", scheduled.message.as_deref().unwrap_or("not scheduled yet")))
 }
 
 fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
@@ -123,7 +119,8 @@ fn by_state(state: &State, name: &str) -> String {
         "Ready" => format!("nothing is wrong: 'agent-sandbox exec {name} -- COMMAND' runs something in it"),
         "Suspended" => format!("it was suspended: 'agent-sandbox resume {name}' starts it again"),
         "Expired" => format!(
-            "its time is over: 'agent-sandbox expire {name} 1h' brings it back, 'agent-sandbox rm {name}' deletes it"
+            "its time is over, and it was kept: 'agent-sandbox expire {name} 1h' starts it again for an hour ('never': for \
+             good), 'agent-sandbox rm {name}' deletes it with its volumes"
         ),
         "Completed" | "Failed" => format!(
             "its main process ended: 'agent-sandbox logs {name}' shows its output; suspend and resume start it anew"
@@ -138,6 +135,7 @@ fn by_state(state: &State, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn each_reason_that_stays_has_a_remedy_of_its_own() {
@@ -148,5 +146,21 @@ mod tests {
             assert_ne!(remedy(reason, "s"), passing, "{reason}");
         }
         assert!(remedy("CrashLoopBackOff", "box").contains("logs --previous box"));
+    }
+
+    #[test]
+    fn the_newest_event_is_told_whatever_its_name() {
+        let event = |name: &str, time: &str, message: &str| json!({"metadata": {"name": name}, "involvedObject": {"name": "data-s"}, "lastTimestamp": time, "message": message});
+        let events = json!([
+            event("a", "2026-01-01T00:00:09Z", "newest"),
+            event("b", "2026-01-01T00:00:01Z", "oldest"),
+        ]);
+        let case = Case {
+            sandbox: crd::v1beta1::Sandbox::default(),
+            pod: None,
+            claims: Vec::new(),
+            events: serde_json::from_value(events).expect("events"),
+        };
+        assert_eq!(last_event(&case, "data-s"), "newest");
     }
 }
