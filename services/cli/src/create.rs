@@ -77,7 +77,7 @@ fn sandbox(args: &CreateArgs) -> Result<Sandbox> {
     let mut sandbox = args.shape.sandbox(&args.name, &command)?;
     sandbox.spec.service = args.service.then_some(true);
     if let Some(expiry) = &args.expires {
-        sandbox.spec.shutdown_time = Some(expiry.time());
+        sandbox.spec.shutdown_time = Some(expiry.time().into());
         sandbox.spec.shutdown_policy = Some(ShutdownPolicy::Delete);
     }
     Ok(sandbox)
