@@ -207,3 +207,32 @@ fn several_pods_stop_everything_and_are_told_once() {
     );
     assert_eq!(world.pods.len(), 2);
 }
+
+#[test]
+fn a_pod_that_somebody_else_ends_has_finished() {
+    let mut world = World::running(json!({}));
+    world.change("Pod", "s", json!({"metadata": {"deletionTimestamp": "2026-01-02T03:04:05Z"}}));
+    world.settled();
+    world.change("Pod", "s", json!({"status": {"phase": "Failed"}}));
+    assert_eq!(world.settled(), ["patch status"]);
+    assert_eq!(world.condition("Finished"), "True PodFailed: Pod failed");
+}
+
+#[test]
+fn a_pod_that_ends_after_a_resume_because_of_the_suspend_before_has_not_finished() {
+    let mut world = World::running(json!({}));
+    world.spec(json!({"operatingMode": "Suspended"}));
+    world.settled();
+    world.spec(json!({"operatingMode": "Running"}));
+    world.settled();
+    world.change("Pod", "s", json!({"status": {"phase": "Failed"}}));
+    world.settled();
+    assert_eq!(world.condition("Finished"), "absent");
+    world.pods.clear();
+    world.settled();
+    assert_eq!(world.memory.deleted, None, "nothing is remembered of a Pod that is gone");
+    world.run("s");
+    world.change("Pod", "s", json!({"status": {"phase": "Failed"}}));
+    world.settled();
+    assert_eq!(world.condition("Finished"), "True PodFailed: Pod failed");
+}
