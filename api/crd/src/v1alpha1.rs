@@ -3,8 +3,8 @@
 //! Only what v1alpha1 clients write by hand is typed here; documents are converted as JSON by [`mod@crate::convert`].
 
 use crate::resource::resource;
-use crate::v1beta1::{PodTemplate, ShutdownPolicy, VolumeClaimTemplate};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use crate::v1beta1::{Moment, PodTemplate, ShutdownPolicy, VolumeClaimTemplate};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::{Deserialize, Serialize};
 
 resource! {
@@ -29,7 +29,7 @@ pub struct SandboxSpec {
     pub replicas: Option<i32>,
     /// When the sandbox expires.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub shutdown_time: Option<Time>,
+    pub shutdown_time: Option<Moment>,
     /// What happens to the Sandbox object on expiry; unset is Retain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shutdown_policy: Option<ShutdownPolicy>,

@@ -2,13 +2,17 @@
 
 use crate::resource::resource;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaimSpec, PodSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 pub mod extensions;
+mod lenient;
+mod moment;
 
 pub use extensions::{SandboxClaim, SandboxTemplate, SandboxWarmPool};
+pub use lenient::{LenientSandbox, Unreadable};
+pub use moment::Moment;
 
 /// `apiVersion` of a stored Sandbox, as written in owner references.
 pub const API_VERSION: &str = "agents.x-k8s.io/v1beta1";
@@ -35,7 +39,7 @@ pub struct SandboxSpec {
     pub operating_mode: Option<OperatingMode>,
     /// When the sandbox expires.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub shutdown_time: Option<Time>,
+    pub shutdown_time: Option<Moment>,
     /// What happens to the Sandbox object on expiry; unset is Retain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shutdown_policy: Option<ShutdownPolicy>,

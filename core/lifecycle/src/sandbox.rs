@@ -6,16 +6,18 @@
 //! this pass did, and at most one status write is made per pass.
 //!
 //! What a failed request means: an answer that will stay the same (403, 422, ...) is published as `ReconcilerError`;
-//! one that may pass (429, 5xx, a lost connection, a conflict) is only tried again, and changes nothing that clients
-//! see. Addresses and node are those of the owned Pod as long as it exists, whatever failed.
+//! one that may pass (429, 5xx, a lost connection, a conflict) only if it has not passed for ten seconds. Addresses and
+//! node are those of the owned Pod as long as it exists, whatever failed.
 //!
-//! Choices where the published contract leaves room:
+//! A Sandbox whose spec cannot be read keeps its Pod as it is, says what cannot be read, and still expires and suspends.
+//!
+//! Choices where the published contract leaves room (`docs/compatibility.md` lists what differs from it):
 //! - The `pod-name` annotation is written only if the Pod's name differs from the Sandbox's or the annotation exists
-//!   with another value. Clients fall back to the Sandbox's name, and a create saves a request.
+//!   with another value: clients fall back to the Sandbox's name, and each create and resume saves a request.
 //! - Ready is False while the Pod terminates, with reason `DependenciesNotReady` and the message
 //!   `Pod exists with phase: <phase>`, which is true and is one that clients know.
-//! - A Pod that ends while it is being deleted has not finished: `Finished` is published only for a Pod that ended by
-//!   itself, and then stays while that Pod exists.
+//! - A Pod that ends because the Sandbox is suspended has not finished: `Finished` is published only for a Pod that ended
+//!   by itself or by somebody else, and then stays while that Pod exists.
 //! - Progress before Ready (scheduling, phase) is held back for a moment, so that a fast start costs one write less.
 //!
 //! **Invariants.** Nothing is deleted or patched without the uid and resourceVersion it was decided on. The Pod's spec is
@@ -24,20 +26,24 @@
 mod children;
 mod claims;
 mod expiry;
+mod memory;
 mod metadata;
+mod names;
 mod pods;
 mod ports;
 mod service;
 mod status;
+mod trouble;
 mod view;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
+pub use memory::Memory;
 pub use view::{ClaimView, Owner, PodView, ScheduledView, ServiceView};
-pub use write::Memory;
 
+use crd::names::annotation;
 use crd::v1beta1::{Sandbox, SandboxStatus};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
@@ -52,6 +58,8 @@ use std::time::Duration;
 pub struct Snapshot {
     /// The Sandbox.
     pub sandbox: Arc<Sandbox>,
+    /// Set where the Sandbox's spec cannot be read: why. Then `sandbox` holds what can be read of it.
+    pub unreadable: Option<String>,
     /// Every Pod it controls, and the Pods named like the Sandbox or like its `pod-name` annotation, whoever owns them.
     pub pods: Vec<Arc<PodView>>,
     /// The Service named like the Sandbox, whoever owns it.
@@ -131,8 +139,10 @@ pub enum Subject {
     Pods,
     /// The Service.
     Service,
-    /// The Sandbox itself or its status.
+    /// The Sandbox itself.
     Sandbox,
+    /// The status of the Sandbox.
+    Status,
 }
 
 /// A request that failed in this pass.
@@ -146,8 +156,9 @@ pub struct Failure {
     pub lasting: bool,
 }
 
-/// Longest time without a look at a Sandbox that will expire: the wall clock may be set meanwhile.
-const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
+/// Longest time without a look at a Sandbox that will expire: the wall clock may be set meanwhile, and that is how late it
+/// may be then.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// What to do next about the Sandbox of `snapshot` at time `now`. Empty if all is as it should be.
 pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Vec<Step> {
@@ -155,7 +166,7 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Vec<Step> {
     if sandbox.metadata.deletion_timestamp.is_some() || Version::of(&sandbox.metadata).is_none() {
         return Vec::new();
     }
-    let expiry = sandbox.spec.shutdown_time.as_ref().map(|time| time.0);
+    let expiry = sandbox.spec.shutdown_time.map(|time| time.0);
     let mut steps = match expiry {
         Some(time) if time <= now => expiry::plan(snapshot, now),
         _ => children::plan(snapshot, now),
@@ -167,9 +178,25 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Vec<Step> {
     }
     // A plan that changes something is followed by another one; only the last one of a pass asks to come back.
     if !snapshot.failures.is_empty() {
+        steps.extend(snapshot.until_told(now).map(Step::Wake));
         steps.push(Step::Retry);
     }
     steps
+}
+
+// === impl Subject ===
+
+impl Subject {
+    const ALL: [Self; 5] = [Self::Claims, Self::Pods, Self::Service, Self::Sandbox, Self::Status];
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// The failure of `step`, in the words of the server and of what was tried.
+    pub fn of(step: &Step, said: &str, lasting: bool) -> Self {
+        Self { subject: step.subject(), text: format!("{}{said}", step.when_failed()), lasting }
+    }
 }
 
 // === impl Snapshot ===
@@ -204,13 +231,6 @@ impl Snapshot {
         self.failures.iter().any(|failure| failure.subject == subject)
     }
 
-    /// What the server will keep on refusing about `subject`.
-    fn refusals(&self, subject: Subject) -> impl Iterator<Item = String> {
-        let of_subject =
-            self.failures.iter().filter(move |failure| failure.subject == subject && failure.lasting);
-        of_subject.map(|failure| failure.text.clone())
-    }
-
     /// The Pods that this Sandbox controls.
     fn owned_pods(&self) -> impl Iterator<Item = &Arc<PodView>> {
         self.pods.iter().filter(|pod| pod.meta.is_controlled_by(self.uid()))
@@ -240,7 +260,30 @@ impl Step {
             Self::CreateClaim(_) | Self::PatchClaim(..) => Subject::Claims,
             Self::CreatePod(_) | Self::PatchPod(..) | Self::DeletePod(_) => Subject::Pods,
             Self::CreateService(_) | Self::PatchService(..) | Self::DeleteService(_) => Subject::Service,
+            Self::PatchStatus(..) => Subject::Status,
             _ => Subject::Sandbox,
+        }
+    }
+
+    /// What stands before the server's words when the step fails. Creates let the server speak for itself.
+    fn when_failed(&self) -> &'static str {
+        match self {
+            Self::PatchClaim(..) => "failed to patch PVC with owner reference: ",
+            Self::PatchPod(..) => "failed to patch pod: ",
+            Self::DeletePod(_) => "failed to delete pod: ",
+            Self::PatchService(_, patch) if patch["metadata"]["ownerReferences"].is_null() => {
+                "failed to patch owned service: "
+            }
+            Self::PatchService(..) => "failed to update service with owner reference: ",
+            Self::DeleteService(_) => "failed to delete service: ",
+            Self::PatchSandbox(_, patch)
+                if patch["metadata"]["annotations"][annotation::POD_NAME].is_null() =>
+            {
+                "failed to clear pod name annotation: "
+            }
+            Self::PatchSandbox(..) => "failed to set pod name annotation: ",
+            Self::DeleteSandbox(_) => "failed to delete sandbox: ",
+            _ => "",
         }
     }
 }

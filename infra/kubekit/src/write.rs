@@ -30,7 +30,7 @@ pub enum Failure {
     Conflict,
     /// What was asked to continue from is forgotten: list again.
     Expired,
-    /// The server could not just now (429, 5xx, timeouts, lost connections): try again later.
+    /// The server could not just now (401, 429, 5xx, timeouts, lost connections): try again later.
     Transient,
     /// The server will not do it as asked (400, 403, 422, ...): trying again changes nothing.
     Refused,
@@ -169,7 +169,8 @@ impl Failure {
             (409, _) => Self::Conflict,
             (404, _) => Self::NotFound,
             (410, _) | (_, "Expired" | "Gone") => Self::Expired,
-            (408 | 429, _) | (_, "Timeout" | "TooManyRequests" | "ServerTimeout") => Self::Transient,
+            // Credentials are renewed: a token that was just rotated is refused for a moment.
+            (401 | 408 | 429, _) | (_, "Timeout" | "TooManyRequests" | "ServerTimeout") => Self::Transient,
             (code, _) if code >= 500 => Self::Transient,
             _ => Self::Refused,
         }
@@ -238,6 +239,7 @@ mod tests {
             (409, "AlreadyExists", Failure::AlreadyExists),
             (409, "Conflict", Failure::Conflict),
             (410, "Expired", Failure::Expired),
+            (401, "Unauthorized", Failure::Transient),
             (429, "TooManyRequests", Failure::Transient),
             (500, "InternalError", Failure::Transient),
             (503, "ServiceUnavailable", Failure::Transient),

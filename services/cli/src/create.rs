@@ -81,7 +81,7 @@ fn sandbox(args: &CreateArgs) -> Result<Sandbox> {
     let command = if idle { IDLE.map(str::to_owned).to_vec() } else { args.command.clone() };
     let mut sandbox = args.shape.sandbox(&args.name, &command)?;
     sandbox.spec.service = args.service.then_some(true);
-    sandbox.spec.shutdown_time = args.expires.as_ref().map(Expiry::time);
+    sandbox.spec.shutdown_time = args.expires.as_ref().map(|expiry| expiry.time().into());
     // Said also where there is no time yet: 'expire' leaves the policy as it finds it.
     sandbox.spec.shutdown_policy = Some(ShutdownPolicy::Delete);
     Ok(sandbox)

@@ -120,7 +120,7 @@ fn row(sandbox: &Sandbox, now: Timestamp, with_namespace: bool, wide: bool, defa
         cells.push(status.pod_ips.first().cloned().unwrap_or_else(none));
         cells.push(status.node_name.unwrap_or_else(none));
         cells.push(pod.containers.first().and_then(|container| container.image.clone()).unwrap_or_else(none));
-        cells.push(sandbox.spec.shutdown_time.as_ref().map_or_else(none, rfc3339));
+        cells.push(sandbox.spec.shutdown_time.map_or_else(none, |time| time.to_string()));
         cells.push(state.message);
     }
     cells

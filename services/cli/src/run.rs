@@ -95,7 +95,7 @@ async fn create(args: &RunArgs, tty: bool, connection: &Connection) -> Result<St
         sandbox.metadata.name = None;
         sandbox.metadata.generate_name = Some("run-".to_owned());
     }
-    sandbox.spec.shutdown_time = Some(lease());
+    sandbox.spec.shutdown_time = Some(lease().into());
     sandbox.spec.shutdown_policy = Some(ShutdownPolicy::Delete);
     let pod = &mut sandbox.spec.pod_template.spec;
     pod.restart_policy = Some("Never".to_owned());

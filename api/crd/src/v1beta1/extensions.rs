@@ -1,9 +1,9 @@
 //! The stored version of claims, templates and warm pools.
 
-use super::{PodMetadata, PodTemplate, VolumeClaimTemplate};
+use super::{Moment, PodMetadata, PodTemplate, VolumeClaimTemplate};
 use crate::resource::resource;
 use k8s_openapi::api::networking::v1::{NetworkPolicyEgressRule, NetworkPolicyIngressRule};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::{Deserialize, Serialize};
 
 /// `apiVersion` of the stored extension kinds, as written in owner references.
@@ -61,7 +61,7 @@ pub struct SandboxClaimSpec {
 pub struct ClaimLifecycle {
     /// When the claim expires.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub shutdown_time: Option<Time>,
+    pub shutdown_time: Option<Moment>,
     /// Seconds after the sandbox finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_seconds_after_finished: Option<i32>,

@@ -1,6 +1,6 @@
 //! A Sandbox that has not expired: its claims, its Pod, its Service, and what its status says of them.
 
-use super::{Snapshot, Step, Subject, claims, pods, service, status, write};
+use super::{Snapshot, Step, Subject, claims, names, pods, service, status, write};
 use crd::conditions::reason;
 use crd::names::{hash, label};
 use crd::v1beta1::API_VERSION;
@@ -8,80 +8,78 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use std::collections::BTreeMap;
 
-/// Longest name that a Service can have, in characters.
-const SERVICE_NAME_LIMIT: usize = 63;
-
 pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Vec<Step> {
-    let name_error = unusable_name(snapshot);
-    let claims = match &name_error {
-        None => claims::look(snapshot),
-        Some(error) => claims::Look { steps: Vec::new(), error: Some(error.clone()) },
+    let hopeless = snapshot.unreadable.clone().or_else(|| names::unusable(snapshot));
+    let makes = hopeless.is_none() && !names::service_decides(snapshot);
+    let claims = match makes {
+        true => claims::look(snapshot),
+        false => claims::Look { steps: Vec::new(), error: hopeless.clone() },
     };
-    let mut pods = pods::look(snapshot, name_error.is_none());
-    let service = match name_error.is_some() || pods.multiple.is_some() {
+    let pods = pods::look(snapshot, makes);
+    let service = match hopeless.is_some() || pods.multiple.is_some() {
         true => service::Look::untouched(snapshot),
         false => service::look(snapshot),
     };
+    let steps = changes(snapshot, &claims, &pods, &service);
+    if steps.is_empty() { tell(snapshot, claims, pods, &service, now) } else { steps }
+}
+
+/// What is to be changed about the children. A request about a subject that failed is not sent again in the same pass.
+fn changes(
+    snapshot: &Snapshot,
+    claims: &claims::Look,
+    pods: &pods::Look,
+    service: &service::Look,
+) -> Vec<Step> {
+    let annotation: Vec<Step> = pods.annotation.iter().cloned().collect();
+    let all = [
+        (Subject::Claims, &claims.steps),
+        (Subject::Pods, &pods.steps),
+        (Subject::Service, &service.steps),
+        (Subject::Sandbox, &annotation),
+    ];
+    let wanted = all.into_iter().filter(|(subject, _)| !snapshot.failed(*subject));
+    wanted.flat_map(|(_, steps)| steps.clone()).collect()
+}
+
+/// The status, once there is nothing to change any more or it cannot be changed.
+fn tell(
+    snapshot: &Snapshot,
+    claims: claims::Look,
+    mut pods: pods::Look,
+    service: &service::Look,
+    now: Timestamp,
+) -> Vec<Step> {
+    pods.error = join(pods.error.into_iter().chain(snapshot.told(Subject::Pods, now)));
+    let about_service = service.error.clone().into_iter().chain(snapshot.told(Subject::Service, now));
+    let errors: Vec<String> = (claims.error.into_iter())
+        .chain(snapshot.told(Subject::Claims, now))
+        .chain(pods.error.clone())
+        .chain(about_service)
+        .chain(snapshot.told(Subject::Sandbox, now))
+        .collect();
+    // Several Pods are looked at again when one of them changes; anything else may be mended without news of it.
+    let stuck = errors.iter().any(|error| pods.multiple.is_none() || pods.error.as_ref() != Some(error));
+    let wanted = status::compute(snapshot, &pods, service, &errors, now);
     let mut steps = Vec::new();
-    for (subject, wanted) in [
-        (Subject::Claims, claims.steps),
-        (Subject::Pods, pods.steps.clone()),
-        (Subject::Service, service.steps.clone()),
-    ] {
-        if !snapshot.failed(subject) {
-            steps.extend(wanted);
-        }
+    if !snapshot.failed(Subject::Status) {
+        steps.extend(write::status(snapshot, wanted, now));
     }
-    if !snapshot.failed(Subject::Sandbox) {
-        steps.extend(pods.annotation.clone());
-    }
-    if !steps.is_empty() {
-        return steps;
-    }
-    let mut errors: Vec<String> =
-        claims.error.into_iter().chain(snapshot.refusals(Subject::Claims)).collect();
-    let refused: Vec<String> =
-        pods.error.take().into_iter().chain(snapshot.refusals(Subject::Pods)).collect();
-    pods.error = (!refused.is_empty()).then(|| refused.join("\n"));
-    errors.extend(refused);
-    errors.extend(service.error.clone().into_iter().chain(snapshot.refusals(Subject::Service)));
-    errors.extend(snapshot.refusals(Subject::Sandbox));
-    let stuck = !errors.is_empty() && pods.multiple.is_none();
-    let wanted = status::compute(snapshot, &pods, &service, &errors, now);
-    if let Some(note) = &pods.multiple
+    // Told once: after the write that changes the reason.
+    if let (Some(note), [Step::PatchStatus(..)]) = (&pods.multiple, &steps[..])
         && status::ready_reason(&snapshot.sandbox) != Some(reason::MULTIPLE_PODS)
     {
         steps.push(Step::Warn { reason: reason::MULTIPLE_PODS, note: note.clone() });
     }
-    if !snapshot.failed(Subject::Sandbox) {
-        steps.extend(write::status(snapshot, wanted, now));
-    }
-    // What the plan itself objects to may be mended by somebody without an event that leads here.
     if stuck && snapshot.failures.is_empty() {
         steps.push(Step::Retry);
     }
     steps
 }
 
-/// Why no Service can ever carry the Sandbox's name, if one is wanted.
-fn unusable_name(snapshot: &Snapshot) -> Option<String> {
-    let name = snapshot.name();
-    if snapshot.sandbox.spec.service != Some(true) {
-        return None;
-    }
-    if name.len() > SERVICE_NAME_LIMIT {
-        return Some(format!(
-            "sandbox name \"{name}\" has {} characters, but with service: true the Service takes that name and allows at \
-             most {SERVICE_NAME_LIMIT}; use a shorter name or leave service unset",
-            name.len()
-        ));
-    }
-    name.contains('.').then(|| {
-        format!(
-            "sandbox name \"{name}\" contains a dot, but with service: true the Service takes that name and allows none; \
-             use a name without dots or leave service unset"
-        )
-    })
+fn join(errors: impl Iterator<Item = String>) -> Option<String> {
+    let errors: Vec<String> = errors.collect();
+    (!errors.is_empty()).then(|| errors.join("\n"))
 }
 
 /// The label that ties a child to its Sandbox.

@@ -24,16 +24,18 @@ pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Vec<Step> {
             steps.extend(wanted);
         }
     }
-    if !steps.is_empty() || snapshot.failed(Subject::Sandbox) {
+    if !steps.is_empty() {
         return steps;
     }
     let delete = snapshot.sandbox.spec.shutdown_policy == Some(ShutdownPolicy::Delete);
     let rest = if left || delete { before(snapshot) } else { record(snapshot) };
     let write = write::status(snapshot, status::expired(snapshot, rest, now), now);
-    if delete && !left && write.is_none() {
-        return vec![Step::DeleteSandbox(snapshot.target())];
+    let goes = delete && !left && !snapshot.failed(Subject::Sandbox);
+    match write {
+        Some(write) if !snapshot.failed(Subject::Status) => vec![write],
+        None if goes => vec![Step::DeleteSandbox(snapshot.target())],
+        _ => Vec::new(),
     }
-    write.into_iter().collect()
 }
 
 /// What the status said before.

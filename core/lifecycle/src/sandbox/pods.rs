@@ -35,6 +35,13 @@ pub(super) fn look(snapshot: &Snapshot, may_create: bool) -> Look {
         );
         return Look { error: Some(message.clone()), multiple: Some(message), ..Look::default() };
     }
+    if snapshot.unreadable.is_some() && !snapshot.sandbox.spec.is_suspended() {
+        return Look {
+            pod: owned.first().map(|pod| Arc::clone(pod)),
+            owned: !owned.is_empty(),
+            ..Look::default()
+        };
+    }
     let tracked = tracked_name(snapshot);
     let named = snapshot.pods.iter().find(|pod| pod.meta.name == tracked);
     // Ownership wins over a name; a Pod of the annotation's name that is gone leaves the Sandbox's own name.
@@ -66,12 +73,9 @@ fn suspend(snapshot: &Snapshot, pod: Arc<PodView>) -> Look {
 fn keep(snapshot: &Snapshot, pod: Arc<PodView>) -> Look {
     let owner = pod.meta.owner(snapshot.uid());
     let name = pod.meta.name.clone();
-    let refuse = |error: String| Look {
-        pod: Some(Arc::clone(&pod)),
-        annotation: name_pod(snapshot, None),
-        error: Some(error),
-        ..Look::default()
-    };
+    // A Pod that cannot be used is none of the Sandbox's: nothing of it is told but the reason.
+    let refuse =
+        |error: String| Look { annotation: name_pod(snapshot, None), error: Some(error), ..Look::default() };
     match owner {
         Owner::Other(kind, owner, uid) => refuse(foreign(snapshot, "pod", &name, (kind, owner, uid))),
         Owner::Nobody if !is_adoptable(snapshot, &pod.meta.labels) => refuse(not_adoptable("pod", &name)),

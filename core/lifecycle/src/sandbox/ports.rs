@@ -7,19 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The ports that a Service for a Pod of this spec has, sorted by port and protocol.
 pub(super) fn of(spec: &PodSpec) -> Vec<ServicePort> {
     let mut names: BTreeMap<(i32, String), Option<String>> = BTreeMap::new();
-    let mut order = Vec::new();
+    let mut taken = BTreeSet::new();
     for port in container_ports(spec).filter(|port| port.container_port != 0) {
-        let pair = (port.container_port, protocol(port));
-        let name = names.entry(pair.clone()).or_insert_with(|| {
-            order.push(pair);
-            None
-        });
-        if name.is_none() {
-            *name = port.name.clone().filter(|name| !name.is_empty());
+        let name = names.entry((port.container_port, protocol(port))).or_default();
+        let wanted = port.name.as_ref().filter(|name| !name.is_empty());
+        // A name goes to the first that asks for it.
+        if let Some(wanted) = wanted.filter(|wanted| name.is_none() && !taken.contains(*wanted)) {
+            taken.insert(wanted.clone());
+            *name = Some(wanted.clone());
         }
     }
-    let given = settle(&order, &mut names);
-    let mut taken = given;
     let ports = names.into_iter().map(|((port, protocol), name)| ServicePort {
         name: Some(name.unwrap_or_else(|| invent(port, &protocol, &mut taken))),
         port,
@@ -46,19 +43,6 @@ fn container_ports(spec: &PodSpec) -> impl Iterator<Item = &ContainerPort> {
 
 fn protocol(port: &ContainerPort) -> String {
     port.protocol.clone().filter(|protocol| !protocol.is_empty()).unwrap_or_else(|| "TCP".to_owned())
-}
-
-/// Of pairs that want the same name the first one gets it. The names that are taken.
-fn settle(order: &[(i32, String)], names: &mut BTreeMap<(i32, String), Option<String>>) -> BTreeSet<String> {
-    let mut taken = BTreeSet::new();
-    for pair in order {
-        if let Some(wanted) = names.get_mut(pair)
-            && wanted.as_ref().is_some_and(|name| !taken.insert(name.clone()))
-        {
-            *wanted = None;
-        }
-    }
-    taken
 }
 
 fn invent(port: i32, protocol: &str, taken: &mut BTreeSet<String>) -> String {

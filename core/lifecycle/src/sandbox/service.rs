@@ -2,7 +2,7 @@
 
 use super::children::{foreign, is_adoptable, not_adoptable, owner_reference, tracking_label};
 use super::view::Owner;
-use super::{ServiceView, Snapshot, Step, ports};
+use super::{ServiceView, Snapshot, Step, Subject, ports};
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use kube_core::ObjectMeta;
 use serde_json::{Map, Value, json};
@@ -29,6 +29,15 @@ impl Look {
 }
 
 pub(super) fn look(snapshot: &Snapshot) -> Look {
+    let mut look = see(snapshot);
+    // After a failed create or delete it is not known whether it is there.
+    if snapshot.failed(Subject::Service) {
+        look.exists = look.exists.filter(|exists| *exists);
+    }
+    look
+}
+
+fn see(snapshot: &Snapshot) -> Look {
     let wish = snapshot.sandbox.spec.service;
     let Some(service) = snapshot.service.as_deref() else {
         let create = (wish == Some(true)).then(|| Step::CreateService(Box::new(create(snapshot))));
@@ -59,7 +68,7 @@ pub(super) fn look(snapshot: &Snapshot) -> Look {
 
 fn refuse(snapshot: &Snapshot, error: String) -> Look {
     let required = snapshot.sandbox.spec.service == Some(true);
-    Look { exists: Some(false), required, steps: Vec::new(), error: Some(error) }
+    Look { exists: None, required, steps: Vec::new(), error: Some(error) }
 }
 
 fn adopt(snapshot: &Snapshot, service: &ServiceView) -> Look {

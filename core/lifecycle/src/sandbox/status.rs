@@ -7,6 +7,12 @@ use crd::v1beta1::{Sandbox, SandboxStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+/// What the message of an error begins with.
+pub(super) const ERROR_SEEN: &str = "Error seen: ";
+/// Longest message and longest reason that the schema of a condition allows, in characters; counted in bytes here.
+const MESSAGE_LIMIT: usize = 32_768;
+const REASON_LIMIT: usize = 1024;
+
 /// What a condition says, before it is known since when.
 struct Says {
     status: &'static str,
@@ -101,15 +107,18 @@ fn scheduled(pods: &pods::Look) -> Option<Says> {
         _ => "Unknown",
     };
     let fallback = if status == "True" { reason::POD_SCHEDULED } else { reason::POD_SCHEDULING_UNKNOWN };
-    let reason = if scheduled.reason.is_empty() { fallback } else { &scheduled.reason };
+    // A Pod's reason is any text, one of ours is not: a write with it would be refused for ever.
+    let reason = if is_reason(&scheduled.reason) { &scheduled.reason } else { fallback };
     Some(says(status, reason, scheduled.message.clone()))
 }
 
-/// Whether the Pod ended by itself. One that ends while it is being deleted did not, unless it was known before.
+/// Whether the Pod ended by itself. One that ends because it is suspended did not, unless it was known to have ended before.
 fn finished(snapshot: &Snapshot, pod: Option<&PodView>) -> Option<Says> {
     let pod = pod.filter(|pod| pod.has_ended())?;
     let known = snapshot.sandbox.status.as_ref().is_some_and(|status| status.condition(FINISHED).is_some());
-    if (pod.meta.deleting || snapshot.sandbox.spec.is_suspended()) && !known {
+    // A resume may come while the Pod still terminates.
+    let deleted = snapshot.memory.deleted.as_ref() == Some(&pod.meta.version.uid);
+    if (deleted || snapshot.sandbox.spec.is_suspended()) && !known {
         return None;
     }
     Some(match pod.phase.as_str() {
@@ -129,7 +138,7 @@ fn ready(
         return says("False", reason::MULTIPLE_PODS, message.clone());
     }
     if !errors.is_empty() {
-        return says("False", reason::RECONCILER_ERROR, format!("Error seen: {}", errors.join("\n")));
+        return says("False", reason::RECONCILER_ERROR, format!("{ERROR_SEEN}{}", errors.join("\n")));
     }
     if snapshot.sandbox.spec.is_suspended() {
         let message = if pods.pod.is_some() { "Sandbox is suspending" } else { "Sandbox is suspended" };
@@ -176,7 +185,7 @@ fn set(status: &mut SandboxStatus, kind: &str, says: Option<Says>, generation: O
         type_: kind.to_owned(),
         status: says.status.to_owned(),
         reason: says.reason,
-        message: says.message,
+        message: cut(says.message),
         observed_generation: generation,
         last_transition_time: since
             .unwrap_or_else(|| Time(Timestamp::from_second(now.as_second()).unwrap_or(now))),
@@ -185,4 +194,18 @@ fn set(status: &mut SandboxStatus, kind: &str, says: Option<Says>, generation: O
         Some(place) => status.conditions[place] = condition,
         None => status.conditions.push(condition),
     }
+}
+
+fn is_reason(text: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    text.len() <= REASON_LIMIT
+        && text.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
+        && text.bytes().last().is_some_and(word)
+        && text.bytes().all(|byte| word(byte) || matches!(byte, b',' | b':'))
+}
+
+/// As much of a message as a condition can hold.
+fn cut(mut message: String) -> String {
+    message.truncate(message.floor_char_boundary(MESSAGE_LIMIT));
+    message
 }

@@ -5,7 +5,10 @@ mod anything;
 mod children;
 mod expiry;
 mod flows;
+mod limits;
 mod races;
+mod stale;
+mod troubles;
 mod world;
 
 use world::World;

@@ -135,10 +135,6 @@ impl PodView {
             conditions.and_then(|conditions| conditions.iter().find(|condition| condition.type_ == kind))
         };
         let ips = status.and_then(|status| status.pod_ips.as_ref()).into_iter().flatten();
-        let mut ips: Vec<String> = ips.map(|ip| ip.ip.clone()).collect();
-        if ips.is_empty() {
-            ips.extend(status.and_then(|status| status.pod_ip.clone()));
-        }
         Self {
             meta: Meta::of(&pod.metadata),
             phase: status.and_then(|status| status.phase.clone()).unwrap_or_default(),
@@ -148,7 +144,7 @@ impl PodView {
                 reason: condition.reason.clone().unwrap_or_default(),
                 message: condition.message.clone().unwrap_or_default(),
             }),
-            ips,
+            ips: ips.map(|ip| ip.ip.clone()).collect(),
             node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         }
     }

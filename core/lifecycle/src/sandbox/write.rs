@@ -1,7 +1,7 @@
 //! When and how the status is written: at once where somebody may wait for it, a little later where it only tells of
 //! progress; always on the version it was computed from, so that no other write is lost.
 
-use super::{Snapshot, Step};
+use super::{Memory, Snapshot, Step};
 use crd::conditions::{POD_SCHEDULED, READY, reason};
 use crd::v1beta1::SandboxStatus;
 use jiff::Timestamp;
@@ -14,32 +14,6 @@ const PROGRESS: Duration = Duration::from_millis(200);
 const WORDING: Duration = Duration::from_secs(10);
 /// After a loss of Ready, this long passes before it is Ready again, so that who polls can see the loss.
 const LOSS_SHOWN: Duration = Duration::from_millis(200);
-
-/// What the controller remembers of a Sandbox between passes. Losing it is harmless.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Memory {
-    /// When the status was last written.
-    pub written: Option<Timestamp>,
-    /// When the status last told that a Sandbox which was Ready is so no more.
-    pub lost: Option<Timestamp>,
-}
-
-// === impl Memory ===
-
-impl Memory {
-    /// The memory after `new` was written over `old` at `now`.
-    #[must_use]
-    pub fn after(self, old: Option<&SandboxStatus>, new: &SandboxStatus, now: Timestamp) -> Self {
-        let lost = is_ready(old)
-            && new.condition(READY).is_some_and(|ready| ready.reason == reason::DEPENDENCIES_NOT_READY);
-        Self { written: Some(now), lost: if lost { Some(now) } else { self.lost } }
-    }
-
-    /// Whether there is nothing left in it that still matters at `now`.
-    pub fn is_stale(&self, now: Timestamp) -> bool {
-        left(self.written, WORDING, now).is_none() && left(self.lost, LOSS_SHOWN, now).is_none()
-    }
-}
 
 /// Writes `new`, or waits with it, or neither if that is what is stored.
 pub(super) fn status(snapshot: &Snapshot, new: SandboxStatus, now: Timestamp) -> Option<Step> {
@@ -56,7 +30,7 @@ pub(super) fn status(snapshot: &Snapshot, new: SandboxStatus, now: Timestamp) ->
 
 /// How long the write can wait.
 fn wait(snapshot: &Snapshot, old: &SandboxStatus, new: &SandboxStatus, now: Timestamp) -> Option<Duration> {
-    let memory = snapshot.memory;
+    let memory = &snapshot.memory;
     if is_ready(Some(new)) {
         return if is_ready(Some(old)) { None } else { left(memory.lost, LOSS_SHOWN, now) };
     }
@@ -94,8 +68,14 @@ fn is_wording(old: &SandboxStatus, new: &SandboxStatus) -> bool {
     without_words(old) == without_words(new)
 }
 
-fn is_ready(status: Option<&SandboxStatus>) -> bool {
+/// Whether the status says Ready.
+pub(super) fn is_ready(status: Option<&SandboxStatus>) -> bool {
     status.and_then(|status| status.condition(READY)).is_some_and(|ready| ready.status == "True")
+}
+
+/// Whether nothing that was written lately delays the next write.
+pub(super) fn is_over(memory: &Memory, now: Timestamp) -> bool {
+    left(memory.written, WORDING, now).is_none() && left(memory.lost, LOSS_SHOWN, now).is_none()
 }
 
 /// What is left of `window` since `since`. A `since` in the future (the clock was set) counts as over.

@@ -1,12 +1,14 @@
 //! What the controller keeps of Sandboxes, Pods, Services and claims, and whom a change concerns.
 
-use super::packed::Packed;
-use crd::v1beta1::Sandbox;
+use super::packed::{self, Packed, PackedSandbox};
+use crd::v1beta1::LenientSandbox;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
-use kube::Client;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Client, Resource};
 use kubekit::informer::{self, Informer};
 use kubekit::{Change, Key, Lane, Queue, Reader};
-use lifecycle::sandbox::{ClaimView, PodView, ServiceView};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -16,18 +18,18 @@ pub(super) const CONTROLLER: &str = "controller";
 /// The reading side.
 #[derive(Clone)]
 pub(super) struct Caches {
-    pub(super) sandboxes: Reader<Packed>,
-    pub(super) pods: Reader<PodView>,
-    pub(super) services: Reader<ServiceView>,
-    pub(super) claims: Reader<ClaimView>,
+    pub(super) sandboxes: Reader<PackedSandbox>,
+    pub(super) pods: Reader<Packed<Pod>>,
+    pub(super) services: Reader<Packed<Service>>,
+    pub(super) claims: Reader<Packed<PersistentVolumeClaim>>,
 }
 
 /// The writing side.
 pub(super) struct Informers {
-    sandboxes: Informer<Sandbox, Packed>,
-    pods: Informer<Pod, PodView>,
-    services: Informer<Service, ServiceView>,
-    claims: Informer<PersistentVolumeClaim, ClaimView>,
+    sandboxes: Informer<LenientSandbox, PackedSandbox>,
+    pods: Informer<Pod, Packed<Pod>>,
+    services: Informer<Service, Packed<Service>>,
+    claims: Informer<PersistentVolumeClaim, Packed<PersistentVolumeClaim>>,
 }
 
 // === impl Caches ===
@@ -48,28 +50,23 @@ impl Informers {
     pub(super) fn build(client: &Client, namespace: Option<&str>, queue: &Queue<Key>) -> Self {
         let config =
             informer::Config { namespace: namespace.map(str::to_owned), ..informer::Config::default() };
-        let sandboxes =
-            Informer::new(client.clone(), config.clone(), |sandbox: Sandbox| Packed::of(&sandbox));
+        let sandboxes = Informer::new(client.clone(), config.clone(), |read| PackedSandbox::of(&read));
         let known = sandboxes.reader();
         let sandboxes = sandboxes.on_change({
             let (queue, known) = (queue.clone(), known.clone());
-            move |change: &Change<'_, Packed>| {
+            move |change: &Change<'_, PackedSandbox>| {
                 // The first state can wait for what happens now.
                 let lane = if known.is_synced() { Lane::High } else { Lane::Low };
                 queue.add_in(lane, change.key.clone());
             }
         });
-        let pods = Informer::new(client.clone(), config.clone(), |pod: Pod| PodView::of(&pod))
-            .index(CONTROLLER, |_, pod: &PodView| {
-                pod.meta.controller_uid().map(str::to_owned).into_iter().collect()
-            })
-            .on_change(concern(queue, &known, |pod: &PodView| owner(&pod.meta.owners)));
-        let services =
-            Informer::new(client.clone(), config.clone(), |service: Service| ServiceView::of(&service))
-                .on_change(concern(queue, &known, |service: &ServiceView| owner(&service.meta.owners)));
-        let claims =
-            Informer::new(client.clone(), config, |claim: PersistentVolumeClaim| ClaimView::of(&claim))
-                .on_change(concern(queue, &known, |claim: &ClaimView| owner(&claim.meta.owners)));
+        let pods = Informer::new(client.clone(), config.clone(), |pod| packed::pod(&pod))
+            .index(CONTROLLER, |_, pod| controller(pod).map(|owner| owner.uid).into_iter().collect())
+            .on_change(concern(queue, &known));
+        let services = Informer::new(client.clone(), config.clone(), |service| packed::service(&service))
+            .on_change(concern(queue, &known));
+        let claims = Informer::new(client.clone(), config, |claim| packed::claim(&claim))
+            .on_change(concern(queue, &known));
         Self { sandboxes, pods, services, claims }
     }
 
@@ -90,24 +87,38 @@ impl Informers {
     }
 }
 
+/// What controls an object.
+fn controller<K>(object: &Packed<K>) -> Option<OwnerReference>
+where
+    K: Resource + Serialize + DeserializeOwned,
+{
+    let owners = object.open()?.meta_mut().owner_references.take();
+    owners.into_iter().flatten().find(|owner| owner.controller == Some(true))
+}
+
 /// Name of the Sandbox that controls an object.
-fn owner(owners: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference]) -> Option<&str> {
-    let owner = owners.iter().find(|owner| owner.controller == Some(true))?;
+fn sandbox<K>(object: &Packed<K>) -> Option<String>
+where
+    K: Resource + Serialize + DeserializeOwned,
+{
+    let owner = controller(object)?;
     let ours = owner.kind == "Sandbox" && owner.api_version.split('/').next() == Some(crd::GROUP);
-    ours.then_some(owner.name.as_str())
+    ours.then_some(owner.name)
 }
 
 /// A change of a child concerns the Sandbox that controls or controlled it, and the Sandbox of its name.
-fn concern<T: 'static>(
+fn concern<K>(
     queue: &Queue<Key>,
-    sandboxes: &Reader<Packed>,
-    owner: impl Fn(&T) -> Option<&str> + Send + Sync + 'static,
-) -> impl Fn(&Change<'_, T>) + Send + Sync + 'static {
+    sandboxes: &Reader<PackedSandbox>,
+) -> impl Fn(&Change<'_, Packed<K>>) + Send + Sync + 'static
+where
+    K: Resource + Serialize + DeserializeOwned,
+{
     let (queue, sandboxes) = (queue.clone(), sandboxes.clone());
     move |change| {
-        let owners = change.old.iter().chain(&change.new).filter_map(|child| owner(child));
-        for name in owners.chain([&*change.key.name]) {
-            let key = Key { namespace: change.key.namespace.clone(), name: name.into() };
+        let owners = change.old.iter().chain(&change.new).filter_map(|child| sandbox(child));
+        let owners = owners.map(|name| Key { namespace: change.key.namespace.clone(), name: name.into() });
+        for key in owners.chain([change.key.clone()]) {
             if sandboxes.get(&key).is_some() {
                 queue.add(key);
             }

@@ -1,9 +1,9 @@
 //! Carries out one step: one request, its answer put into the cache, its failure put into words.
 
 use super::caches::Caches;
-use super::packed::Packed;
+use super::packed::{self, Packed, PackedSandbox};
 use crate::Metrics;
-use crd::v1beta1::Sandbox;
+use crd::v1beta1::LenientSandbox;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use kube::api::PostParams;
@@ -11,7 +11,7 @@ use kube::core::ObjectMeta;
 use kube::{Api, Client, Resource};
 use kubekit::write::{self, DeleteOptions, Deletion};
 use kubekit::{Key, Precondition, Reader};
-use lifecycle::sandbox::{ClaimView, Failure, PodView, ServiceView, Step, Target};
+use lifecycle::sandbox::{Failure, Step, Target};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -83,20 +83,23 @@ impl Executor {
         }
     }
 
-    fn sandboxes<'a>(&'a self, namespace: &'a str) -> Kind<'a, Sandbox, Packed> {
-        self.kind(namespace, "sandboxes", &self.caches.sandboxes, Packed::of)
+    fn sandboxes<'a>(&'a self, namespace: &'a str) -> Kind<'a, LenientSandbox, PackedSandbox> {
+        self.kind(namespace, "sandboxes", &self.caches.sandboxes, PackedSandbox::of)
     }
 
-    fn pods<'a>(&'a self, namespace: &'a str) -> Kind<'a, Pod, PodView> {
-        self.kind(namespace, "pods", &self.caches.pods, PodView::of)
+    fn pods<'a>(&'a self, namespace: &'a str) -> Kind<'a, Pod, Packed<Pod>> {
+        self.kind(namespace, "pods", &self.caches.pods, packed::pod)
     }
 
-    fn services<'a>(&'a self, namespace: &'a str) -> Kind<'a, Service, ServiceView> {
-        self.kind(namespace, "services", &self.caches.services, ServiceView::of)
+    fn services<'a>(&'a self, namespace: &'a str) -> Kind<'a, Service, Packed<Service>> {
+        self.kind(namespace, "services", &self.caches.services, packed::service)
     }
 
-    fn claims<'a>(&'a self, namespace: &'a str) -> Kind<'a, PersistentVolumeClaim, ClaimView> {
-        self.kind(namespace, "persistentvolumeclaims", &self.caches.claims, ClaimView::of)
+    fn claims<'a>(
+        &'a self,
+        namespace: &'a str,
+    ) -> Kind<'a, PersistentVolumeClaim, Packed<PersistentVolumeClaim>> {
+        self.kind(namespace, "persistentvolumeclaims", &self.caches.claims, packed::claim)
     }
 
     fn kind<'a, K, T>(
@@ -197,10 +200,9 @@ fn precondition(target: &Target) -> Precondition {
 
 /// A failed request in the words of the server.
 fn failure(step: &Step, error: &kube::Error) -> Failure {
-    let text = match error {
+    let said = match error {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),
     };
-    let lasting = kubekit::Failure::of(error) == kubekit::Failure::Refused;
-    Failure { subject: step.subject(), text, lasting }
+    Failure::of(step, &said, kubekit::Failure::of(error) == kubekit::Failure::Refused)
 }

@@ -5,19 +5,25 @@ use super::caches::CONTROLLER;
 use crd::names::{annotation, volume_claim};
 use crd::v1beta1::Sandbox;
 use kubekit::Key;
-use lifecycle::sandbox::{ClaimView, Failure, PodView, Snapshot};
+use lifecycle::sandbox::{ClaimView, Failure, PodView, ServiceView, Snapshot};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Worker {
     /// The snapshot of the Sandbox named `key`; none if there is no such Sandbox.
     pub(super) fn observe(&self, key: &Key, failures: Vec<Failure>) -> Option<Snapshot> {
-        let sandbox = self.caches.sandboxes.get(key)?.open()?;
+        let (sandbox, unreadable) = self.caches.sandboxes.get(key)?.open()?;
         Some(Snapshot {
             pods: self.pods(key, &sandbox),
-            service: self.caches.services.get(key),
+            service: self
+                .caches
+                .services
+                .get(key)
+                .and_then(|service| service.open())
+                .map(|service| Arc::new(ServiceView::of(&service))),
             claims: self.claims(key, &sandbox),
             sandbox: Arc::new(sandbox),
+            unreadable,
             failures,
             memory: self.memories.get(key),
             cluster_domain: Arc::clone(&self.cluster_domain),
@@ -34,8 +40,8 @@ impl Worker {
         let named = names.into_iter().flatten().filter_map(|name| {
             self.caches.pods.get(&Key { namespace: key.namespace.clone(), name: name.into() })
         });
-        let by_name: BTreeMap<String, Arc<PodView>> =
-            owned.chain(named).map(|pod| (pod.meta.name.clone(), pod)).collect();
+        let views = owned.chain(named).filter_map(|pod| Some(Arc::new(PodView::of(&pod.open()?))));
+        let by_name: BTreeMap<String, Arc<PodView>> = views.map(|pod| (pod.meta.name.clone(), pod)).collect();
         by_name.into_values().collect()
     }
 
@@ -47,7 +53,7 @@ impl Worker {
         });
         let found = names.filter_map(|name| {
             let claim = self.caches.claims.get(&Key::new(&key.namespace, &name))?;
-            Some((name, claim))
+            Some((name, Arc::new(ClaimView::of(&claim.open()?))))
         });
         found.collect()
     }

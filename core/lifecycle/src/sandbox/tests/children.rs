@@ -70,8 +70,9 @@ fn pods_of_others_are_refused_by_name() {
         assert_eq!(sent, ["patch status"]);
         assert_eq!(again, "retry");
         assert_eq!(world.condition("Ready"), format!("False ReconcilerError: Error seen: {error}"));
-        assert_eq!(world.condition("PodScheduled"), "absent");
-        assert_eq!(world.status()["selector"], "agents.x-k8s.io/sandbox-name-hash=f60c4582");
+        let unknown = "Pod state is unknown. Pod scheduling cannot be determined";
+        assert_eq!(world.condition("PodScheduled"), format!("Unknown PodSchedulingUnknown: {unknown}"));
+        assert_eq!(world.status()["selector"], json!(null), "as it was");
         assert_eq!(world.status()["podIPs"], json!(null));
     }
 }
@@ -313,5 +314,67 @@ fn labels_of_a_pool_leave_the_pod_when_a_claim_takes_the_sandbox() {
             "agents.x-k8s.io/sandbox-name-hash": "f60c4582", "agents.x-k8s.io/sandbox-template-ref-hash": "t",
             "agents.x-k8s.io/claim-uid": "o"
         })
+    );
+}
+
+/// The name goes to the first pair that asks for it while it has none itself.
+#[test]
+fn port_names_are_given_in_order_of_declaration() {
+    let names = |containers: &[&[(i32, &str)]]| {
+        let containers: Vec<Value> = containers
+            .iter()
+            .map(|ports| {
+                let ports = ports.iter().map(|(port, name)| match *name {
+                    "" => json!({"containerPort": port}),
+                    name => json!({"containerPort": port, "name": name}),
+                });
+                json!({"name": "c", "ports": ports.collect::<Vec<_>>()})
+            })
+            .collect();
+        let service = created(
+            &World::new(json!({"service": true, "podTemplate": {"spec": {"containers": containers}}})),
+            "service",
+        );
+        let ports = service["spec"]["ports"].as_array().unwrap().clone();
+        let named = ports.iter().map(|port| format!("{}={}", port["port"], port["name"].as_str().unwrap()));
+        named.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names(&[&[(80, ""), (81, "x")], &[(80, "x")]]), "80=p-80-tcp 81=x");
+    assert_eq!(names(&[&[(80, "x")], &[(81, "x"), (81, "y")]]), "80=x 81=y");
+    assert_eq!(names(&[&[(80, "x"), (80, "y")], &[(81, "y")]]), "80=x 81=y");
+}
+
+#[test]
+fn what_nobody_owns_and_nobody_offers_is_not_taken() {
+    let missing = "missing required pool authorization label (\"agents.x-k8s.io/adoptable\") or sandbox tracking label \
+                   (\"agents.x-k8s.io/sandbox-name-hash\")";
+    let mut world = World::new(json!({"service": true}));
+    world.stray_service(json!({}), json!({}));
+    let (sent, again) = world.pass();
+    assert_eq!((sent, again.as_str()), (vec!["create pod s".to_owned(), "patch status".to_owned()], "retry"));
+    let error = format!("False ReconcilerError: Error seen: cannot adopt unowned service \"s\": {missing}");
+    assert_eq!(world.condition("Ready"), error);
+    assert!(world.services["s"]["metadata"]["ownerReferences"].is_null());
+    let mut world = World::new(
+        json!({"volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {}}, {"metadata": {"name": "next"}, "spec": {}}]}),
+    );
+    world.stray_claim("data-s", json!({}));
+    assert_eq!(world.pass().0, ["create pod s", "patch status"], "claims stop at the first error");
+    let error = format!("False ReconcilerError: Error seen: cannot adopt unowned PVC \"data-s\": {missing}");
+    assert_eq!(world.condition("Ready"), error);
+}
+
+/// A pool's label on a Sandbox that a claim controls is a leftover of an interrupted adoption, or forged.
+#[test]
+fn the_label_of_a_pool_does_not_reach_the_pod_of_a_claim() {
+    let mut world = World::new(json!({}));
+    let owner = json!([{"apiVersion": "extensions.agents.x-k8s.io/v1beta1", "kind": "SandboxClaim", "name": "o", "uid": "o",
+                        "controller": true}]);
+    let labels = json!({"agents.x-k8s.io/warm-pool-sandbox": "pool", "agents.x-k8s.io/sandbox-template-ref-hash": "t"});
+    world.change("Sandbox", "s", json!({"metadata": {"labels": labels, "ownerReferences": owner}}));
+    let labels = created(&world, "pod")["metadata"]["labels"].clone();
+    assert_eq!(
+        labels,
+        json!({"agents.x-k8s.io/sandbox-name-hash": "f60c4582", "agents.x-k8s.io/sandbox-template-ref-hash": "t"})
     );
 }

@@ -168,3 +168,39 @@ fn the_time_of_a_condition_moves_with_its_status_only() {
     world.settled();
     assert_ne!(since(&world).0, start, "False to True");
 }
+
+#[test]
+fn a_pod_on_its_way_says_what_is_missing() {
+    let scheduled = json!({"type": "PodScheduled", "status": "True"});
+    let ready = |status: &str| json!({"type": "Ready", "status": status});
+    let rows = [
+        (
+            json!({"phase": "Running", "podIPs": [{"ip": "10.0.0.1"}], "conditions": [scheduled, ready("False")]}),
+            "Pod is Running but not Ready",
+        ),
+        (
+            json!({"phase": "Running", "podIPs": [{"ip": "10.0.0.1"}], "conditions": [scheduled]}),
+            "Pod is Running but not Ready",
+        ),
+        (
+            json!({"phase": "Running", "podIPs": [], "conditions": [scheduled, ready("True")]}),
+            "Pod is Ready but has no podIPs yet",
+        ),
+        // The single address of older kubelets is none of the published ones.
+        (
+            json!({"phase": "Running", "podIP": "10.0.0.1", "conditions": [scheduled, ready("True")]}),
+            "Pod is Ready but has no podIPs yet",
+        ),
+        (json!({"phase": "Unknown", "conditions": [scheduled]}), "Pod exists with phase: Unknown"),
+    ];
+    for (status, expected) in rows {
+        for (spec, suffix) in [(json!({}), ""), (json!({"service": true}), "; Service Exists")] {
+            let mut world = World::new(spec);
+            world.settled();
+            world.advance(1000);
+            world.change("Pod", "s", json!({ "status": status }));
+            world.settled();
+            assert_eq!(world.condition("Ready"), format!("False DependenciesNotReady: {expected}{suffix}"));
+        }
+    }
+}

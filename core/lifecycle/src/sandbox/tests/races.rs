@@ -107,7 +107,7 @@ fn a_failed_patch_of_the_pod_clears_nothing_and_is_not_published() {
     let before = world.status();
     world.sandbox.as_mut().unwrap()["spec"]["podTemplate"]["metadata"] = json!({"labels": {"a": "b"}});
     world.refused = Some(("patch pod", "try later", false));
-    assert_eq!(world.pass(), (vec!["patch pod s".to_owned()], "retry".to_owned()));
+    assert_eq!(world.pass(), (vec!["patch pod s".to_owned()], "10000 retry".to_owned()));
     assert_eq!(world.status(), before);
     world.refused = None;
     assert_eq!(world.settled(), ["patch pod s"]);
@@ -119,11 +119,11 @@ fn a_create_that_may_work_later_is_not_published_as_an_error() {
     world.refused = Some(("create pod", "try later", false));
     assert_eq!(
         world.pass(),
-        (vec!["create pod s".to_owned(), "patch status".to_owned()], "retry".to_owned())
+        (vec!["create pod s".to_owned(), "patch status".to_owned()], "10000 retry".to_owned())
     );
     assert_eq!(world.condition("Ready"), "False DependenciesNotReady: Pod does not exist");
     assert_eq!(world.condition("PodScheduled"), "absent");
-    assert_eq!(world.pass(), (vec!["create pod s".to_owned()], "retry".to_owned()));
+    assert_eq!(world.pass(), (vec!["create pod s".to_owned()], "10000 retry".to_owned()));
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_status_write_that_loses_is_repeated_from_what_is_there_then() {
     world.refused = Some(("patch status", "the object has been modified", false));
     assert_eq!(
         world.pass(),
-        (vec!["create pod s".to_owned(), "patch status".to_owned()], "retry".to_owned())
+        (vec!["create pod s".to_owned(), "patch status".to_owned()], "10000 retry".to_owned())
     );
     world.refused = None;
     world.change("Sandbox", "s", json!({"metadata": {"labels": {"a": "b"}}}));
@@ -206,4 +206,33 @@ fn several_pods_stop_everything_and_are_told_once() {
         "Unknown PodStateUnknown: Pod state is unknown. Sandbox suspension cannot be confirmed"
     );
     assert_eq!(world.pods.len(), 2);
+}
+
+#[test]
+fn a_pod_that_somebody_else_ends_has_finished() {
+    let mut world = World::running(json!({}));
+    world.change("Pod", "s", json!({"metadata": {"deletionTimestamp": "2026-01-02T03:04:05Z"}}));
+    world.settled();
+    world.change("Pod", "s", json!({"status": {"phase": "Failed"}}));
+    assert_eq!(world.settled(), ["patch status"]);
+    assert_eq!(world.condition("Finished"), "True PodFailed: Pod failed");
+}
+
+#[test]
+fn a_pod_that_ends_after_a_resume_because_of_the_suspend_before_has_not_finished() {
+    let mut world = World::running(json!({}));
+    world.spec(json!({"operatingMode": "Suspended"}));
+    world.settled();
+    world.spec(json!({"operatingMode": "Running"}));
+    world.settled();
+    world.change("Pod", "s", json!({"status": {"phase": "Failed"}}));
+    world.settled();
+    assert_eq!(world.condition("Finished"), "absent");
+    world.pods.clear();
+    world.settled();
+    assert_eq!(world.memory.deleted, None, "nothing is remembered of a Pod that is gone");
+    world.run("s");
+    world.change("Pod", "s", json!({"status": {"phase": "Failed"}}));
+    world.settled();
+    assert_eq!(world.condition("Finished"), "True PodFailed: Pod failed");
 }

@@ -8,12 +8,25 @@ use serde_json::json;
 
 pub(super) const START: &str = "2026-01-02T03:04:05Z";
 
+type Objects = BTreeMap<String, Value>;
+
+/// What the controller has seen, while the watch is held.
+#[derive(Clone)]
+struct Seen {
+    sandbox: Option<Value>,
+    pods: Objects,
+    services: Objects,
+    claims: Objects,
+}
+
 /// The objects as the server has them.
 pub(super) struct World {
     pub(super) sandbox: Option<Value>,
-    pub(super) pods: BTreeMap<String, Value>,
-    pub(super) services: BTreeMap<String, Value>,
-    pub(super) claims: BTreeMap<String, Value>,
+    pub(super) pods: Objects,
+    pub(super) services: Objects,
+    pub(super) claims: Objects,
+    /// Set while the watch is held: what the controller plans on.
+    seen: Option<Seen>,
     pub(super) memory: Memory,
     pub(super) now: Timestamp,
     /// Requests that the server refuses: part of their description, text, lasting.
@@ -44,6 +57,7 @@ impl World {
             pods: BTreeMap::new(),
             services: BTreeMap::new(),
             claims: BTreeMap::new(),
+            seen: None,
             memory: Memory::default(),
             now: START.parse().unwrap(),
             refused: None,
@@ -53,27 +67,42 @@ impl World {
         }
     }
 
+    /// From now on the controller hears of nothing but the answers to its own requests.
+    pub(super) fn hold_watch(&mut self) {
+        self.seen = Some(self.as_seen());
+    }
+
+    /// The controller hears of everything again.
+    pub(super) fn release_watch(&mut self) {
+        self.seen = None;
+    }
+
+    fn as_seen(&self) -> Seen {
+        self.seen.clone().unwrap_or_else(|| Seen {
+            sandbox: self.sandbox.clone(),
+            pods: self.pods.clone(),
+            services: self.services.clone(),
+            claims: self.claims.clone(),
+        })
+    }
+
     pub(super) fn snapshot(&self, failures: &[Failure]) -> Snapshot {
-        let sandbox: Sandbox = serde_json::from_value(self.sandbox.clone().unwrap()).unwrap();
-        let pods = self
-            .pods
-            .values()
-            .map(|pod| Arc::new(PodView::of(&serde_json::from_value(pod.clone()).unwrap())));
-        let name = sandbox.metadata.name.clone().unwrap();
-        let service = self
-            .services
-            .get(&name)
-            .map(|service| Arc::new(ServiceView::of(&serde_json::from_value(service.clone()).unwrap())));
-        let claims = self.claims.iter().map(|(name, claim)| {
-            (name.clone(), Arc::new(ClaimView::of(&serde_json::from_value(claim.clone()).unwrap())))
-        });
+        let Seen { sandbox, pods, services, claims } = self.as_seen();
+        let read: crd::v1beta1::LenientSandbox = serde_json::from_value(sandbox.unwrap()).unwrap();
+        let sandbox = read.sandbox;
+        let pods = pods.values().map(|pod| Arc::new(PodView::of(&parse(pod))));
+        let service = services.get(sandbox.metadata.name.as_deref().unwrap());
+        let service = service.map(|service| Arc::new(ServiceView::of(&parse(service))));
+        let claims =
+            claims.iter().map(|(name, claim)| (name.clone(), Arc::new(ClaimView::of(&parse(claim)))));
         Snapshot {
             sandbox: Arc::new(sandbox),
+            unreadable: read.unreadable.map(|unreadable| unreadable.why),
             pods: pods.collect(),
             service,
             claims: claims.collect(),
             failures: failures.to_vec(),
-            memory: self.memory,
+            memory: self.memory.clone(),
             cluster_domain: "cluster.local".into(),
         }
     }
@@ -83,33 +112,39 @@ impl World {
     pub(super) fn pass(&mut self) -> (Vec<String>, String) {
         let (mut failures, mut sent) = (Vec::new(), Vec::new());
         for _ in 0..8 {
-            if self.sandbox.is_none() {
+            if self.as_seen().sandbox.is_none() {
                 return (sent, String::new());
             }
-            let steps = plan(&self.snapshot(&failures), self.now);
-            assert_eq!(
-                steps,
-                plan(&self.snapshot(&failures), self.now),
-                "a plan depends on the snapshot only"
-            );
-            let (requests, rest): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(Step::is_request);
-            if requests.is_empty() {
-                return (sent, self.settle(rest));
+            let snapshot = self.snapshot(&failures);
+            let steps = plan(&snapshot, self.now);
+            assert_eq!(steps, plan(&snapshot, self.now), "a plan depends on the snapshot only");
+            if !steps.iter().any(Step::is_request) {
+                self.memory = self.memory.clone().after_pass(&snapshot, self.now);
+                return (sent, self.settle(steps));
             }
-            self.warnings.extend(rest.into_iter().filter_map(warning));
-            for step in requests {
-                let text = describe(&step);
-                sent.push(text.clone());
-                self.requests.push(text.clone());
-                match self.refused.filter(|(part, ..)| text.contains(part)) {
-                    Some((_, text, lasting)) => {
-                        failures.push(Failure { subject: step.subject(), text: text.to_owned(), lasting });
-                    }
-                    None => self.carry_out(step),
+            let before = failures.len();
+            for step in steps {
+                if !step.is_request() {
+                    self.warnings.extend(warning(step).filter(|_| failures.len() == before));
+                    continue;
+                }
+                sent.push(describe(&step));
+                self.requests.push(describe(&step));
+                match self.attempt(&step) {
+                    Ok(()) => self.memory = self.memory.clone().after_step(&snapshot, &step, self.now),
+                    Err((said, lasting)) => failures.push(Failure::of(&step, &said, lasting)),
                 }
             }
         }
         panic!("a pass does not end: {sent:?}");
+    }
+
+    fn attempt(&mut self, step: &Step) -> Result<(), (String, bool)> {
+        let text = describe(step);
+        match self.refused.filter(|(part, ..)| text.contains(part)) {
+            Some((_, said, lasting)) => Err((said.to_owned(), lasting)),
+            None => self.carry_out(step).map_err(|said| (said, false)),
+        }
     }
 
     /// Passes at the same instant until nothing changes; all requests.
@@ -132,43 +167,78 @@ impl World {
         words.join(" ")
     }
 
-    fn carry_out(&mut self, step: Step) {
+    /// Does what the server would do, which is nothing if the object is not the one that the step was decided on.
+    fn carry_out(&mut self, step: &Step) -> Result<(), String> {
         match step {
-            Step::CreateClaim(claim) => self.create("PersistentVolumeClaim", json!(claim)),
-            Step::CreatePod(pod) => self.create("Pod", json!(pod)),
-            Step::CreateService(service) => self.create("Service", json!(service)),
-            Step::PatchClaim(target, patch) => self.patch("PersistentVolumeClaim", &target, &patch),
-            Step::PatchPod(target, patch) => self.patch("Pod", &target, &patch),
-            Step::PatchService(target, patch) => self.patch("Service", &target, &patch),
-            Step::PatchSandbox(target, patch) => self.patch("Sandbox", &target, &patch),
+            Step::CreateClaim(claim) => self.create_or_find("PersistentVolumeClaim", json!(claim)),
+            Step::CreatePod(pod) => self.create_or_find("Pod", json!(pod)),
+            Step::CreateService(service) => self.create_or_find("Service", json!(service)),
+            Step::PatchClaim(target, patch) => self.patch("PersistentVolumeClaim", target, patch)?,
+            Step::PatchPod(target, patch) => self.patch("Pod", target, patch)?,
+            Step::PatchService(target, patch) => self.patch("Service", target, patch)?,
+            Step::PatchSandbox(target, patch) => self.patch("Sandbox", target, patch)?,
             Step::PatchStatus(target, patch, status) => {
-                let old = self.snapshot(&[]).sandbox.status.clone();
-                self.memory = self.memory.after(old.as_ref(), &status, self.now);
-                self.patch("Sandbox", &target, &json!({ "status": patch }));
+                self.patch("Sandbox", target, &json!({ "status": patch }))?;
                 assert_eq!(self.status(), json!(status), "the patch leads to the status");
             }
             Step::DeletePod(target) => {
-                self.check(&self.pods[&target.name], &target);
-                self.change("Pod", &target.name, json!({"metadata": {"deletionTimestamp": START}}));
+                let deletion = json!({"metadata": {"deletionTimestamp": START}});
+                if self.pods.contains_key(&target.name) {
+                    self.patch("Pod", target, &deletion)?;
+                }
+                self.answer("Pod", &target.name);
             }
             Step::DeleteService(target) => {
-                self.check(&self.services[&target.name], &target);
+                if self.services.contains_key(&target.name) {
+                    self.check("Service", target)?;
+                }
                 self.services.remove(&target.name);
+                self.answer("Service", &target.name);
             }
             Step::DeleteSandbox(target) => {
-                self.check(self.sandbox.as_ref().unwrap(), &target);
+                self.check("Sandbox", target)?;
                 self.sandbox = None;
+                self.answer("Sandbox", &target.name);
             }
             step => panic!("{step:?} is no request"),
         }
+        Ok(())
     }
 
-    fn objects(&mut self, kind: &str) -> &mut BTreeMap<String, Value> {
+    fn objects(&mut self, kind: &str) -> &mut Objects {
         match kind {
             "Pod" => &mut self.pods,
             "Service" => &mut self.services,
             _ => &mut self.claims,
         }
+    }
+
+    /// The controller sees the server's answer about an object, or that it is gone, whatever the watch says.
+    fn answer(&mut self, kind: &str, name: &str) {
+        let Some(mut seen) = self.seen.take() else { return };
+        if kind == "Sandbox" {
+            seen.sandbox = self.sandbox.clone();
+        } else {
+            let known = match kind {
+                "Pod" => &mut seen.pods,
+                "Service" => &mut seen.services,
+                _ => &mut seen.claims,
+            };
+            match self.objects(kind).get(name) {
+                Some(object) => known.insert(name.to_owned(), object.clone()),
+                None => known.remove(name),
+            };
+        }
+        self.seen = Some(seen);
+    }
+
+    /// Creates an object, or takes note of the one that has its name.
+    fn create_or_find(&mut self, kind: &str, object: Value) {
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        if self.seen.is_none() || !self.objects(kind).contains_key(&name) {
+            self.create(kind, object);
+        }
+        self.answer(kind, &name);
     }
 
     fn create(&mut self, kind: &str, mut object: Value) {
@@ -180,18 +250,34 @@ impl World {
         assert!(before.is_none(), "created over an existing {kind}");
     }
 
-    fn patch(&mut self, kind: &str, target: &Target, patch: &Value) {
-        let object = match kind {
-            "Sandbox" => self.sandbox.clone().unwrap(),
-            _ => self.objects(kind)[&target.name].clone(),
-        };
-        self.check(&object, target);
+    fn patch(&mut self, kind: &str, target: &Target, patch: &Value) -> Result<(), String> {
+        self.check(kind, target)?;
         self.change(kind, &target.name, patch.clone());
+        self.answer(kind, &target.name);
+        Ok(())
     }
 
-    fn check(&self, object: &Value, target: &Target) {
-        assert_eq!(object["metadata"]["uid"], target.version.uid.as_str());
-        assert_eq!(object["metadata"]["resourceVersion"], target.version.resource_version.as_str());
+    /// The precondition of a write: 404, 409, or fine. While the watch is not held the controller knows the newest state,
+    /// so that anything but fine is a mistake of the plan.
+    fn check(&mut self, kind: &str, target: &Target) -> Result<(), String> {
+        let held = self.seen.is_some();
+        let object = match kind {
+            "Sandbox" => self.sandbox.as_ref(),
+            _ => self.objects(kind).get(&target.name),
+        };
+        let version = |object: &Value| Version {
+            uid: object["metadata"]["uid"].as_str().unwrap().to_owned(),
+            resource_version: object["metadata"]["resourceVersion"].as_str().unwrap().to_owned(),
+        };
+        let result = match object {
+            None => Err("not found".to_owned()),
+            Some(object) if version(object) != target.version => {
+                Err("the object has been modified".to_owned())
+            }
+            Some(_) => Ok(()),
+        };
+        assert!(held || result.is_ok(), "{kind} {target:?}: {result:?}");
+        result
     }
 
     /// Somebody changes an object.
@@ -281,6 +367,10 @@ impl World {
     pub(super) fn ready(&self) -> String {
         self.condition("Ready").split(':').next().unwrap().to_owned()
     }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(value: &Value) -> T {
+    serde_json::from_value(value.clone()).unwrap()
 }
 
 fn warning(step: Step) -> Option<String> {
