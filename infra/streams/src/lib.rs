@@ -10,6 +10,7 @@ pub mod exec;
 mod frame;
 pub mod ports;
 mod protocol;
+pub mod spdy;
 pub mod status;
 
 pub use protocol::{Protocol, accept_key};
