@@ -17,4 +17,4 @@ pub use connection::{Connection, Reader, Stream, Writer, serve};
 pub use headers::Headers;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
