@@ -19,6 +19,7 @@ mod container;
 mod control;
 mod detect;
 mod exec;
+mod forward;
 mod host;
 mod probe;
 mod process;
