@@ -20,6 +20,7 @@ mod control;
 mod detect;
 mod end;
 mod exec;
+mod forward;
 mod host;
 mod probe;
 mod process;

@@ -1,19 +1,18 @@
 //! Exec and attach: stdin and sizes come in, stdout, stderr and one final status go out.
+//!
+//! On a WebSocket each is a channel (`websocket`), over SPDY each is a stream (`spdy`).
+
+mod spdy;
+mod websocket;
 
 use bytes::Bytes;
-use futures::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::frame::{Frame, message};
-use crate::{GOODBYE, MAX_CHUNK, Protocol, QUEUE, accept};
+use crate::protocol::Exec;
+use crate::{MAX_CHUNK, QUEUE, accept};
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
@@ -54,6 +53,7 @@ pub struct Session {
     pub output: Output,
     /// Cancelled when the client is gone.
     pub gone: CancellationToken,
+    opened: Option<oneshot::Receiver<()>>,
 }
 
 /// Sends output; clones share one bounded queue.
@@ -74,24 +74,55 @@ enum Sent {
     End(Value),
 }
 
-/// Serves one exec on the bytes after the upgrade. Run the returned future until it ends: it carries the data, and ends
-/// after the final status was sent or the client has left.
-pub fn serve<S>(io: S, protocol: Protocol, wanted: Wanted) -> (Session, impl Future<Output = ()> + Send)
+/// The client's side of a [`Session`].
+struct Ends {
+    /// Where what is typed goes, if it is wanted.
+    stdin: Option<mpsc::Sender<Bytes>>,
+    sizes: mpsc::Sender<Size>,
+    outgoing: mpsc::Receiver<Sent>,
+    opened: oneshot::Sender<()>,
+}
+
+/// Serves one exec on the bytes after the upgrade. `asked` is what the client's request names, `wanted` what of it is
+/// carried. Run the returned future until it ends: it carries the data, and ends after the final status was sent or the
+/// client has left.
+pub fn serve<S>(
+    io: S,
+    protocol: Exec,
+    asked: Wanted,
+    wanted: Wanted,
+) -> (Session, impl Future<Output = ()> + Send)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let (type_in, stdin) = mpsc::channel(QUEUE);
-    let (resize, sizes) = mpsc::channel(1);
+    let (sizes_in, sizes) = mpsc::channel(1);
     let (queue, outgoing) = mpsc::channel(QUEUE);
+    let (open, opened) = oneshot::channel();
     let gone = CancellationToken::new();
-    let session = Session { stdin, sizes, output: Output { queue, wanted }, gone: gone.clone() };
-    let incoming =
-        Incoming { stdin: wanted.stdin.then_some(type_in), sizes: resize, closes: protocol == Protocol::V5 };
+    let output = Output { queue, wanted };
+    let session = Session { stdin, sizes, output, gone: gone.clone(), opened: Some(opened) };
+    let ends = Ends { stdin: wanted.stdin.then_some(type_in), sizes: sizes_in, outgoing, opened: open };
     let carry = async move {
         let _left = gone.drop_guard();
-        carry(accept(io).await, incoming, outgoing, wanted).await;
+        match protocol {
+            Exec::WebSocket(protocol) => websocket::carry(accept(io).await, protocol, ends, wanted).await,
+            Exec::Spdy(version) => spdy::carry(io, version, asked, ends).await,
+        }
     };
     (session, carry)
+}
+
+// === impl Session ===
+
+impl Session {
+    /// Waits until the client has opened all its streams; false if it does not. Nothing should run before.
+    pub async fn opened(&mut self) -> bool {
+        match self.opened.take() {
+            Some(opened) => opened.await.is_ok(),
+            None => true,
+        }
+    }
 }
 
 // === impl Output ===
@@ -128,89 +159,8 @@ impl Output {
     }
 }
 
-struct Incoming {
-    stdin: Option<mpsc::Sender<Bytes>>,
-    sizes: mpsc::Sender<Size>,
-    closes: bool,
-}
-
-// === impl Incoming ===
-
-impl Incoming {
-    /// Hands one message on. False when the client leaves.
-    async fn take(&mut self, message: Message) -> bool {
-        match Frame::read(message, self.closes) {
-            Frame::Data(STDIN, data) => self.typed(data).await,
-            Frame::Data(RESIZE, data) => {
-                if let Some(size) = size(&data) {
-                    let _ = self.sizes.try_send(size);
-                }
-            }
-            Frame::Close(STDIN) => self.stdin = None,
-            Frame::Leave => return false,
-            Frame::Data(..) | Frame::Close(_) | Frame::Nothing => {}
-        }
-        true
-    }
-
-    async fn typed(&mut self, data: Bytes) {
-        let Some(stdin) = &self.stdin else { return };
-        if !data.is_empty() && stdin.send(data).await.is_err() {
-            self.stdin = None;
-        }
-    }
-}
-
-async fn carry<S>(
-    socket: WebSocketStream<S>,
-    mut incoming: Incoming,
-    mut outgoing: mpsc::Receiver<Sent>,
-    wanted: Wanted,
-) where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let (mut sink, mut source) = socket.split();
-    // The kubelet's greeting: an empty message tells the client that the streams are open.
-    let first = if wanted.stdout {
-        STDOUT
-    } else if wanted.stderr {
-        STDERR
-    } else {
-        ERROR
-    };
-    if sink.send(message(first, &[])).await.is_err() {
-        return;
-    }
-    let read = async {
-        while let Some(Ok(message)) = source.next().await {
-            if !incoming.take(message).await {
-                break;
-            }
-        }
-    };
-    let write = async {
-        while let Some(sent) = outgoing.recv().await {
-            let (last, frame) = match sent {
-                Sent::Data(channel, data) => (false, message(channel, &data)),
-                Sent::End(status) => (true, message(ERROR, status.to_string().as_bytes())),
-            };
-            if sink.send(frame).await.is_err() || last {
-                break;
-            }
-        }
-        let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-        let _ = timeout(GOODBYE, sink.send(Message::Close(Some(normal)))).await;
-    };
-    tokio::pin!(read, write);
-    tokio::select! {
-        () = &mut write => { let _ = timeout(GOODBYE, read).await; }
-        () = &mut read => {}
-    }
-}
-
 /// A size as clients send it: `{"Width":80,"Height":24}`.
-fn size(data: &[u8]) -> Option<Size> {
-    let value: Value = serde_json::from_slice(data).ok()?;
+fn size(value: &Value) -> Option<Size> {
     let side = |name: &str| value.get(name)?.as_u64()?.try_into().ok();
     Some(Size { width: side("Width")?, height: side("Height")? })
 }

@@ -1,8 +1,9 @@
-//! The streams of `exec`, `attach` and `portforward`: Kubernetes' channel protocol on WebSockets, server side.
+//! The streams of `exec`, `attach` and `portforward`, server side: Kubernetes' channel protocol on WebSockets, and SPDY/3.1.
 //!
-//! A message is one byte of channel number and then data. [`exec`] carries stdin, stdout, stderr, the final status
-//! and terminal sizes; [`ports`] carries two channels per forwarded port. Every queue is bounded: a side that does
-//! not read stops the other side from sending, never the process from running out of memory.
+//! On a WebSocket a message is one byte of channel number and then data; over SPDY ([`spdy`]) there is a stream where there
+//! would be a channel. [`exec`] carries stdin, stdout, stderr, the final status and terminal sizes; [`ports`] carries data
+//! and an error message per forwarded port. Every queue is bounded: a side that does not read stops the other side
+//! from sending, and never makes the process run out of memory.
 //!
 //! This crate knows no containers and no HTTP server: it gets the offered protocols, and the bytes after the upgrade.
 
@@ -10,9 +11,10 @@ pub mod exec;
 mod frame;
 pub mod ports;
 mod protocol;
+pub mod spdy;
 pub mod status;
 
-pub use protocol::{Protocol, accept_key};
+pub use protocol::{EXEC, Exec, FORWARD, Forward, Names, Offer, Protocol, Version, accept_key};
 
 use std::time::Duration;
 

@@ -1,12 +1,15 @@
-//! The kubelet-shaped endpoints: exec, attach, logs, port-forward and images, as HTTP/1.1 on any byte stream.
+//! The kubelet-shaped endpoints: exec, attach, logs, port-forward, proxy and images, as HTTP/1.1 on any byte stream.
 //!
 //! Whoever can open a stream here is trusted: the API server has checked who asks.
 
 mod attach;
+mod dial;
 mod exec;
 mod images;
 mod log;
 mod ports;
+mod proxy;
+mod trusting;
 mod upgrade;
 
 use std::collections::HashMap;
@@ -33,8 +36,11 @@ use crate::shared::Shared;
 /// Longest time that a request waits for a node that takes over the Pods of an earlier run.
 const ADOPTION: Duration = Duration::from_secs(15);
 
-/// What an answer carries.
-type Body = BoxBody<Bytes, Infallible>;
+/// Marks an answer of the node itself that is not what was asked for, as against one that a Pod gave.
+const REFUSED: http::HeaderName = http::HeaderName::from_static("x-agent-sandbox-refused");
+
+/// What an answer carries. Only that of a proxied Pod may break off.
+type Body = BoxBody<Bytes, hyper::Error>;
 
 /// The endpoints of one node. Cheap to clone.
 #[derive(Clone)]
@@ -76,13 +82,16 @@ impl Kubelet {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         match self.route(request).await {
             Ok(response) => response,
-            Err(Refused(status, message)) => text(status, message),
+            Err(Refused(status, message)) => {
+                let mut response = text(status, message);
+                response.headers_mut().insert(REFUSED, http::HeaderValue::from_static("true"));
+                response
+            }
         }
     }
 
     async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
-        let path = request.uri().path().to_owned();
-        let parts: Vec<String> = path.trim_matches('/').split('/').map(decoded).collect();
+        let parts: Vec<String> = request.uri().path().trim_matches('/').split('/').map(decoded).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let query = Query::of(request.uri().query().unwrap_or_default());
         match (request.method(), parts.as_slice()) {
@@ -95,8 +104,13 @@ impl Kubelet {
                 attach::serve(self, request, &query, &live, container).await
             }
             (_, ["portForward", namespace, pod]) => {
-                let pod = self.pod(namespace, pod).await?;
-                ports::serve(self, request, &query, pod)
+                let found = self.pod(namespace, pod).await?;
+                ports::serve(self, request, &query, pod, found)
+            }
+            (_, ["proxy", namespace, pod, scheme, port, ..]) => {
+                let found = self.pod(namespace, pod).await?;
+                let inner = inner_path(request.uri(), 6);
+                proxy::serve(self, request, found, (scheme, port), &inner).await
             }
             (&Method::GET, ["containerLogs", namespace, pod, container]) => {
                 let live = self.live(namespace, pod, container).await?.1;
@@ -171,6 +185,15 @@ impl Query {
     }
 }
 
+/// What follows the n-th slash of the path, with the query, exactly as it was sent.
+fn inner_path(uri: &http::Uri, n: usize) -> String {
+    let path = uri.path();
+    let start = path.match_indices('/').nth(n - 1).map_or(path.len(), |(at, _)| at);
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let path = path.get(start..).filter(|path| !path.is_empty()).unwrap_or("/");
+    format!("{path}{query}")
+}
+
 /// Undoes percent encoding and `+`; what is not valid stays as it is.
 fn decoded(text: &str) -> String {
     let bytes = text.as_bytes();
@@ -192,7 +215,7 @@ fn decoded(text: &str) -> String {
 }
 
 fn text(status: StatusCode, message: impl Into<String>) -> Response<Body> {
-    let mut response = Response::new(Full::new(Bytes::from(message.into())).boxed());
+    let mut response = Response::new(Full::new(Bytes::from(message.into())).map_err(|never| match never {}).boxed());
     *response.status_mut() = status;
     let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
@@ -233,5 +256,13 @@ mod tests {
         assert!(matches!(query.number::<usize>("n"), Ok(Some(5))));
         assert!(query.number::<usize>("tty").is_err());
         assert_eq!(decoded("100%"), "100%");
+    }
+
+    #[test]
+    fn a_proxied_path_is_not_touched() {
+        let inner = |path: &str| inner_path(&path.parse().unwrap(), 6);
+        assert_eq!(inner("/proxy/ns/pod/http/80/a%2Fb//c/?x=%20&y"), "/a%2Fb//c/?x=%20&y");
+        assert_eq!(inner("/proxy/ns/pod/http/80/"), "/");
+        assert_eq!(inner("/proxy/ns/pod/http/80?q"), "/?q");
     }
 }

@@ -140,6 +140,11 @@ impl Pod {
         self.state.read().containers.get(name).cloned()
     }
 
+    /// Any container that runs.
+    pub(crate) fn running(&self) -> Option<Container> {
+        self.state.read().containers.values().find_map(|live| live.container.clone())
+    }
+
     pub(crate) fn started(&self, name: &str, live: Live) {
         self.state.write().containers.insert(name.to_owned(), live);
     }

@@ -1,17 +1,25 @@
 //! The protocol as a client sees it.
 
 use super::*;
+use crate::Protocol;
+use crate::frame::message;
 use crate::status;
+use futures::{SinkExt as _, StreamExt as _};
 use std::time::Duration;
 use tokio::io::DuplexStream;
 use tokio::task::JoinSet;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+mod over_spdy;
 
 type Client = WebSocketStream<DuplexStream>;
 
 async fn pair(protocol: Protocol, wanted: Wanted, tasks: &mut JoinSet<()>) -> (Session, Client) {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
-    let (session, carry) = serve(ours, protocol, wanted);
+    let (session, carry) = serve(ours, Exec::WebSocket(protocol), wanted, wanted);
     tasks.spawn(carry);
     (session, WebSocketStream::from_raw_socket(theirs, Role::Client, None).await)
 }

@@ -4,7 +4,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use runtime::Output;
 use streams::exec::{Session, Size};
-use streams::{Protocol, status};
+use streams::{EXEC, status};
 
 use super::{Body, Kubelet, Query, Refused, exec, upgrade};
 use crate::registry::Live;
@@ -17,7 +17,8 @@ pub(super) async fn serve(
     name: &str,
 ) -> Result<Response<Body>, Refused> {
     let container = exec::running(live, name)?;
-    let mut wanted = exec::wanted(query);
+    let asked = exec::wanted(query);
+    let mut wanted = asked;
     wanted.tty = live.tty;
     wanted.stdin &= live.stdin;
     wanted.stderr &= !live.tty;
@@ -25,19 +26,22 @@ pub(super) async fn serve(
     let attached = attached.map_err(|error| {
         Refused(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot attach to container \"{name}\": {error}"))
     })?;
-    let upgrade = upgrade::accept(request, Protocol::for_exec)?;
+    let upgrade = upgrade::accept(request, &EXEC)?;
     let (on, protocol) = (upgrade.on, upgrade.protocol);
     kubelet.tasks.spawn(async move {
         let Some(io) = upgrade::finish(on).await else { return };
-        let (session, carry) = streams::exec::serve(io, protocol, wanted);
+        let (session, carry) = streams::exec::serve(io, protocol, asked, wanted);
         tokio::join!(carry, run(attached, session));
     });
     Ok(upgrade.response)
 }
 
-async fn run(attached: runtime::Attach, session: Session) {
+async fn run(attached: runtime::Attach, mut session: Session) {
+    if !session.opened().await {
+        return;
+    }
     let runtime::Attach { output: mut reader, input: mut writer } = attached;
-    let Session { mut stdin, mut sizes, output, gone } = session;
+    let Session { mut stdin, mut sizes, output, gone, .. } = session;
     let input = async {
         let mut open = true;
         loop {

@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use runtime::{Container, Exec, ExecRequest};
 use serde_json::Value;
 use streams::exec::{Output, Session, Size, Wanted};
-use streams::{MAX_CHUNK, Protocol, status};
+use streams::{EXEC, MAX_CHUNK, status};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
@@ -42,11 +42,11 @@ pub(super) fn serve(
         return Err(Refused(StatusCode::BAD_REQUEST, message));
     }
     let wanted = wanted(query);
-    let upgrade = upgrade::accept(request, Protocol::for_exec)?;
+    let upgrade = upgrade::accept(request, &EXEC)?;
     let (on, protocol) = (upgrade.on, upgrade.protocol);
     kubelet.tasks.spawn(async move {
         let Some(io) = upgrade::finish(on).await else { return };
-        let (session, carry) = streams::exec::serve(io, protocol, wanted);
+        let (session, carry) = streams::exec::serve(io, protocol, wanted, wanted);
         tokio::join!(carry, run(container, command, wanted, session));
     });
     Ok(upgrade.response)
@@ -59,6 +59,9 @@ pub(super) fn running(live: &Live, name: &str) -> Result<Container, Refused> {
 }
 
 async fn run(container: Container, command: Vec<String>, wanted: Wanted, mut session: Session) {
+    if !session.opened().await {
+        return;
+    }
     let size = if wanted.tty {
         tokio::time::timeout(FIRST_SIZE, session.sizes.recv()).await.ok().flatten()
     } else {
@@ -84,7 +87,7 @@ async fn run(container: Container, command: Vec<String>, wanted: Wanted, mut ses
 
 /// Carries all streams until the command has ended. None if the client left first.
 async fn carry(mut exec: Exec, session: Session) -> Option<Value> {
-    let Session { stdin, sizes, output, gone } = session;
+    let Session { stdin, sizes, output, gone, .. } = session;
     let (stdout, stderr) = (exec.stdout.take(), exec.stderr.take());
     let input = feed(exec.stdin.take(), stdin);
     let outputs = async {

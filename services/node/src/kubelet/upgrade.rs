@@ -1,22 +1,25 @@
-//! From an HTTP request to a WebSocket's bytes.
+//! From an HTTP request to the bytes of a WebSocket or of SPDY.
 
 use bytes::Bytes;
 use http::header::{
     CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use streams::Protocol;
+use streams::{Names, Offer};
 
 use super::{Body, Refused};
 
-/// A WebSocket in the making: the answer to send, and the bytes after it.
-pub(super) struct Upgrade {
+/// What clients offer over SPDY, and what we answer.
+const STREAM_PROTOCOL: HeaderName = HeaderName::from_static("x-stream-protocol-version");
+
+/// A stream in the making: the answer to send, and the bytes after it.
+pub(super) struct Upgrade<T> {
     pub(super) response: Response<Body>,
-    pub(super) protocol: Protocol,
+    pub(super) protocol: T,
     pub(super) on: hyper::upgrade::OnUpgrade,
 }
 
@@ -26,37 +29,72 @@ pub(super) type Io = TokioIo<Upgraded>;
 /// Accepts the upgrade in a protocol that both sides speak.
 ///
 /// # Errors
-/// It is no WebSocket request, or its protocols are not spoken here.
-pub(super) fn accept(
+/// It is no such request, or its protocols are not spoken here.
+pub(super) fn accept<T: Copy>(
     mut request: Request<Incoming>,
-    choose: impl Fn(&str) -> Option<Protocol>,
-) -> Result<Upgrade, Refused> {
-    let header = |name: HeaderName| {
-        request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    offer: &Offer<T>,
+) -> Result<Upgrade<T>, Refused> {
+    let headers = request.headers();
+    let (upgrade, answers, protocol) = match list(headers, &UPGRADE).to_ascii_lowercase().as_str() {
+        "websocket" => websocket(headers, offer)?,
+        "spdy/3.1" => spdy(headers, offer)?,
+        other => {
+            let message =
+                format!("unable to upgrade: neither a WebSocket nor SPDY/3.1 is asked for, but {other:?}");
+            return Err(Refused(StatusCode::BAD_REQUEST, message));
+        }
     };
-    let refuse = |message: &str| Refused(StatusCode::BAD_REQUEST, message.to_owned());
-    if !header(UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case("websocket")) {
-        return Err(refuse("unable to upgrade: only WebSockets are spoken here"));
-    }
-    let key =
-        header(SEC_WEBSOCKET_KEY).ok_or_else(|| refuse("unable to upgrade: Sec-WebSocket-Key is missing"))?;
-    let all =
-        request.headers().get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
-    let offered = all.collect::<Vec<_>>().join(",");
-    let protocol = choose(&offered).ok_or_else(|| {
-        refuse("unable to upgrade: none of the offered protocols is spoken: use v5.channel.k8s.io or v4.channel.k8s.io")
-    })?;
     let on = hyper::upgrade::on(&mut request);
-    let mut response = Response::new(Empty::<Bytes>::new().boxed());
+    let mut response = Response::new(Empty::<Bytes>::new().map_err(|never| match never {}).boxed());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(UPGRADE, HeaderValue::from_static(upgrade));
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol.name()));
-    let accept =
-        HeaderValue::from_str(&streams::accept_key(&key)).map_err(|_| refuse("unable to upgrade"))?;
-    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    headers.extend(answers);
     Ok(Upgrade { response, protocol, on })
+}
+
+/// How one kind of upgrade is answered: its name, more headers, and what is spoken.
+type Answer<T> = (&'static str, Vec<(HeaderName, HeaderValue)>, T);
+
+fn websocket<T: Copy>(headers: &HeaderMap, offer: &Offer<T>) -> Result<Answer<T>, Refused> {
+    let refuse = |message: String| Refused(StatusCode::BAD_REQUEST, message);
+    let key = headers.get(SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
+    let key = key.ok_or_else(|| refuse("unable to upgrade: Sec-WebSocket-Key is missing".to_owned()))?;
+    let chosen = offer.for_websocket(&list(headers, &SEC_WEBSOCKET_PROTOCOL));
+    let (name, protocol) = chosen.ok_or_else(|| {
+        let spoken = spoken(offer.websocket);
+        refuse(format!("unable to upgrade: none of the offered protocols is spoken: use {spoken}"))
+    })?;
+    let accept = HeaderValue::from_str(&streams::accept_key(key))
+        .map_err(|_| refuse("unable to upgrade: Sec-WebSocket-Key is wrong".to_owned()))?;
+    let answers =
+        vec![(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name)), (SEC_WEBSOCKET_ACCEPT, accept)];
+    Ok(("websocket", answers, protocol))
+}
+
+fn spdy<T: Copy>(headers: &HeaderMap, offer: &Offer<T>) -> Result<Answer<T>, Refused> {
+    let offered = list(headers, &STREAM_PROTOCOL);
+    let (name, protocol) = offer.for_spdy(&offered).ok_or_else(|| {
+        // Kubernetes' code and words.
+        let message = format!(
+            "unable to upgrade: unable to negotiate protocol: client supports [{offered}], server accepts [{}]",
+            spoken(offer.spdy)
+        );
+        Refused(StatusCode::FORBIDDEN, message)
+    })?;
+    let answers = name.map(|name| (STREAM_PROTOCOL, HeaderValue::from_static(name)));
+    Ok(("SPDY/3.1", answers.into_iter().collect(), protocol))
+}
+
+fn spoken<T>(names: Names<T>) -> String {
+    names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+/// All values of a header, separated by commas.
+fn list(headers: &HeaderMap, name: &HeaderName) -> String {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.collect::<Vec<_>>().join(",")
 }
 
 /// Waits for the bytes after the upgrade.
