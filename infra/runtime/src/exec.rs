@@ -10,9 +10,13 @@ use rustix::thread::LinkNameSpaceType;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
-    fs, io,
-    os::fd::AsFd as _,
-    path::PathBuf,
+    fs,
+    io::{self, Write as _},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::OpenOptionsExt as _,
+    },
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -49,6 +53,10 @@ pub struct Exec {
     child: Child,
     terminal: Option<Master>,
     files: Files,
+    /// The container's cgroup, which its commands are in.
+    cgroup: String,
+    /// The command's end was seen: its number may mean another process of the host by now.
+    waited: bool,
 }
 
 /// Numbers for file names.
@@ -84,12 +92,13 @@ impl Container {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = |kind: &str| inner.dir.join(format!("exec-{}-{number}.{kind}", std::process::id()));
         let files = Files { process: name("json"), log: name("log"), pid: name("pid") };
-        fs::write(&files.process, process(&self.facts().process, request).to_string())?;
+        write_private(&files.process, &process(&self.facts().process, request).to_string())?;
         let mut command = self.exec_command(&files)?;
+        let cgroup = self.facts().cgroup.clone();
         if request.tty {
-            with_terminal(command, request, files)
+            with_terminal(command, request, files, cgroup)
         } else {
-            with_pipes(&mut command, request, files)
+            with_pipes(&mut command, request, files, cgroup)
         }
     }
 
@@ -126,6 +135,11 @@ impl Container {
     }
 }
 
+/// Writes a file that only its owner may read: the variables of a command may be secrets.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    fs::File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
+}
+
 /// The container's own process, with the request's command.
 fn process(base: &Value, request: &ExecRequest) -> Value {
     let mut process = base.clone();
@@ -148,7 +162,12 @@ fn process(base: &Value, request: &ExecRequest) -> Value {
     process
 }
 
-fn with_pipes(command: &mut Command, request: &ExecRequest, files: Files) -> Result<Exec, ExecError> {
+fn with_pipes(
+    command: &mut Command,
+    request: &ExecRequest,
+    files: Files,
+    cgroup: String,
+) -> Result<Exec, ExecError> {
     command.stdin(if request.stdin { Stdio::piped() } else { Stdio::null() });
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
     Ok(Exec {
@@ -158,10 +177,17 @@ fn with_pipes(command: &mut Command, request: &ExecRequest, files: Files) -> Res
         child,
         terminal: None,
         files,
+        cgroup,
+        waited: false,
     })
 }
 
-fn with_terminal(mut command: Command, request: &ExecRequest, files: Files) -> Result<Exec, ExecError> {
+fn with_terminal(
+    mut command: Command,
+    request: &ExecRequest,
+    files: Files,
+    cgroup: String,
+) -> Result<Exec, ExecError> {
     let (master, slave) = pty::open(request.size)?;
     command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
     // SAFETY: between fork and exec the closure makes two system calls.
@@ -176,6 +202,8 @@ fn with_terminal(mut command: Command, request: &ExecRequest, files: Files) -> R
         child,
         terminal: Some(master),
         files,
+        cgroup,
+        waited: false,
     })
 }
 
@@ -188,6 +216,7 @@ impl Exec {
     /// The operating system lost the child.
     pub async fn wait(&mut self) -> io::Result<ExecExit> {
         let status = self.child.wait().await?;
+        self.waited = true;
         let log = fs::read_to_string(&self.files.log).unwrap_or_default();
         Ok(outcome(status, &log))
     }
@@ -203,10 +232,12 @@ impl Exec {
         }
     }
 
-    /// Ends the command at once, for a probe that takes too long.
+    /// Ends the command at once, for a probe that takes too long. Nothing happens to one whose end was seen.
     pub fn kill(&mut self) {
-        let pid = fs::read_to_string(&self.files.pid).ok().and_then(|text| text.trim().parse().ok());
-        if let Some(process) = pid.and_then(crate::process::hold) {
+        if self.waited {
+            return;
+        }
+        if let Some(process) = self.command() {
             crate::process::kill(&process);
             return;
         }
@@ -217,6 +248,14 @@ impl Exec {
             let _ = rustix::process::pidfd_send_signal(&process, rustix::process::Signal::TERM);
         }
         let _ = self.child.start_kill();
+    }
+
+    /// The command itself, where the runtime says which process it is. The runtime may have reaped it already: what is held
+    /// under its number counts only if it is in the container's cgroup.
+    fn command(&self) -> Option<OwnedFd> {
+        let pid: i32 = fs::read_to_string(&self.files.pid).ok()?.trim().parse().ok()?;
+        let process = crate::process::hold(pid)?;
+        crate::process::is_in_cgroup(pid, &self.cgroup).then_some(process)
     }
 }
 
@@ -254,4 +293,48 @@ fn outcome(status: ExitStatus, log: &str) -> ExecExit {
         code
     };
     ExecExit { code, error: Some(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    /// An exec whose runtime is `true`, and whose pid file names a process of the host.
+    async fn stale(dir: &Path, pid: u32) -> Exec {
+        let name = |kind: &str| dir.join(kind);
+        let files = Files { process: name("json"), log: name("log"), pid: name("pid") };
+        fs::write(&files.pid, pid.to_string()).unwrap();
+        let child = Command::new("sleep").arg("100").kill_on_drop(true).spawn().unwrap();
+        let cgroup = "/agent-sandbox-000000/uid/app".to_owned();
+        Exec { stdin: None, stdout: None, stderr: None, child, terminal: None, files, cgroup, waited: false }
+    }
+
+    /// The runtime reaps a command before it ends itself: from then on the number is free for any process of the host.
+    #[tokio::test]
+    async fn a_number_that_means_a_process_of_the_host_by_now_is_not_killed() {
+        let dir = std::env::temp_dir().join(format!("as-exec-stale-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let mut stranger = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let mut exec = stale(&dir, stranger.id()).await;
+        exec.kill();
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(5), exec.wait()).await;
+        assert!(ended.is_ok(), "the runtime itself is ended");
+        exec.kill();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let alive = stranger.try_wait().unwrap().is_none();
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+        assert!(alive, "a process outside of the container was killed");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn the_process_file_is_for_its_owner_alone() {
+        let path = std::env::temp_dir().join(format!("as-exec-private-{}", std::process::id()));
+        let _ = fs::remove_file(&path);
+        write_private(&path, "SECRET=1").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::remove_file(&path).unwrap();
+    }
 }

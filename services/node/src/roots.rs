@@ -59,9 +59,10 @@ async fn collect(shared: &Shared, sandboxes: &Reader<String>, pods: &Reader<Pod>
     owners.extend(pods.list().iter().filter_map(|(_, pod)| work::owner(pod).map(|owner| owner.uid.clone())));
     let gone: Vec<_> =
         present.into_iter().filter(|uid| !owners.contains(uid)).map(|uid| roots.join(uid)).collect();
+    let trash = shared.trash.clone();
     let removed = tokio::task::spawn_blocking(move || {
         for dir in gone {
-            if let Err(error) = work::cleanup::remove(&dir) {
+            if let Err(error) = trash.discard(&dir) {
                 tracing::warn!(dir = %dir.display(), %error, "a kept layer could not be removed");
             }
         }
