@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a name's record is on disk before the name, and a record's layers before the record; deletion goes the other way.
 
-use crate::{Error, config::ImageConfig, digest::Digest};
+use crate::{Error, config::ImageConfig, digest::Digest, removal::remove_tree};
 use parking_lot::Mutex;
 use rustix::fs as rfs;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,11 @@ pub(crate) struct Hold {
     key: String,
 }
 
+/// A directory that goes when it is dropped. Its content may be a stranger's.
+pub(crate) struct Scratch {
+    path: PathBuf,
+}
+
 const LAYERS: &str = "layers";
 const RECORDS: &str = "records";
 const DOWNLOADS: &str = "downloads";
@@ -61,7 +66,7 @@ impl Content {
     pub(crate) fn open(dir: PathBuf) -> Result<Self, Error> {
         let temporary = dir.join(TEMPORARY);
         if temporary.exists() {
-            fs::remove_dir_all(&temporary).map_err(Error::io("clean", &temporary))?;
+            remove_tree(&temporary).map_err(Error::io("clean", &temporary))?;
         }
         for name in ["", LAYERS, RECORDS, DOWNLOADS, TEMPORARY, HOST] {
             let path = dir.join(name);
@@ -107,9 +112,10 @@ impl Content {
     }
 
     /// A new directory that is gone after a crash.
-    pub(crate) fn temporary(&self) -> Result<tempfile::TempDir, Error> {
+    pub(crate) fn temporary(&self) -> Result<Scratch, Error> {
         let dir = self.dir.join(TEMPORARY);
-        tempfile::tempdir_in(&dir).map_err(Error::io("make a directory in", dir))
+        let made = tempfile::tempdir_in(&dir).map_err(Error::io("make a directory in", dir))?;
+        Ok(Scratch { path: made.keep() })
     }
 
     /// Moves a finished directory to its place, durably. Blocking.
@@ -194,8 +200,8 @@ impl Content {
                 fs::rename(&path, grave.path().join(name(&path))).map_err(Error::io("delete", &path))?;
             }
         }
-        let path = grave.path().to_owned();
-        grave.close().map_err(Error::io("delete", path))?;
+        let path = grave.path();
+        remove_tree(path).map_err(Error::io("delete", path))?;
         Ok(count)
     }
 
@@ -207,6 +213,20 @@ impl Content {
     pub(crate) fn hold(self: &Arc<Self>, key: &str) -> Hold {
         *self.state.lock().held.entry(key.into()).or_default() += 1;
         Hold { content: self.clone(), key: key.into() }
+    }
+}
+
+// === impl Scratch ===
+
+impl Scratch {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = remove_tree(&self.path);
     }
 }
 

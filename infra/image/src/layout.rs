@@ -4,7 +4,7 @@ use crate::{
     Error,
     archive::{self, Limits, bad},
     blob,
-    content::Content,
+    content::{Content, Scratch},
     digest::Digest,
     manifest::{self, Descriptor, Document, MAX_MANIFEST, Manifest},
 };
@@ -24,7 +24,7 @@ const MAX_DEPTH: usize = 4;
 pub(crate) struct Layout {
     dir: PathBuf,
     /// Keeps the directory of an unpacked archive until the import is done.
-    _unpacked: Option<tempfile::TempDir>,
+    _unpacked: Option<Scratch>,
 }
 
 // === impl Layout ===

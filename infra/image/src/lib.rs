@@ -29,6 +29,7 @@ mod layout;
 mod manifest;
 mod reference;
 mod registry;
+mod removal;
 mod tree;
 mod unpack;
 
@@ -39,3 +40,4 @@ pub use host::{HOST_IMAGE, HOST_IMAGE_SHORT};
 pub use image::{Bind, Image};
 pub use images::{Config, Images, Removed, Summary};
 pub use registry::{Credentials, Progress};
+pub use removal::{remove_tree, remove_tree_while};

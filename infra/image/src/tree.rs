@@ -1,7 +1,10 @@
 //! Makes files beneath one directory. Every path is resolved by the kernel with that directory as its root, so no link
 //! and no `..` leads out of it.
 
-use crate::archive::{Record, bad};
+use crate::{
+    archive::{Record, bad},
+    removal,
+};
 use rustix::{
     fs::{
         self as fs, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
@@ -13,7 +16,7 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
@@ -142,9 +145,7 @@ impl Place<'_> {
 
     pub(crate) fn remove(&self, existing: Existing) -> io::Result<()> {
         if existing == Existing::Directory {
-            // The standard library walks by descriptors and follows no link below this path.
-            let parent = format!("/proc/self/fd/{}", self.parent.as_raw_fd());
-            return std::fs::remove_dir_all(Path::new(&parent).join(self.name));
+            return removal::remove_at(self.parent, self.name, &|| true);
         }
         Ok(fs::unlinkat(self.parent, self.name, AtFlags::empty())?)
     }

@@ -25,24 +25,32 @@ pub struct CgroupError {
 // === impl Runtimes ===
 
 impl Runtimes {
-    /// Makes the cgroup that holds every sandbox of this instance and caps their memory together.
+    /// Makes the cgroup that holds every sandbox of this instance and caps their memory (swap included) and the number of
+    /// their processes together.
     ///
     /// # Errors
     /// The kernel refuses, for example because the agent is not root.
     pub fn prepare_cgroups(&self, memory_bytes: Option<u64>) -> Result<(), CgroupError> {
         let name = self.instance_cgroup();
-        let (dir, file, unlimited) = match host::cgroup_version() {
-            CgroupVersion::V1 => (Path::new(TOP).join("memory").join(&name), "memory.limit_in_bytes", "-1"),
+        let pids = most_processes(host::read_number("pid_max"), host::read_number("threads-max"));
+        let at = |controller: &str| Path::new(TOP).join(controller).join(&name);
+        match host::cgroup_version() {
+            CgroupVersion::V1 => {
+                let (memory, processes) = (at("memory"), at("pids"));
+                make(&memory)?;
+                write_all(&memory, &memory_v1(memory_bytes))?;
+                make(&processes)?;
+                set(&processes.join("pids.max"), &pids)
+            }
             CgroupVersion::V2 => {
                 let controllers = Path::new(TOP).join("cgroup.subtree_control");
                 set(&controllers, "+memory +pids +cpu +cpuset +io")
                     .or_else(|_| set(&controllers, "+memory +pids +cpu"))?;
-                (Path::new(TOP).join(&name), "memory.max", "max")
+                make(&at(""))?;
+                write_all(&at(""), &memory_v2(memory_bytes))?;
+                set(&at("").join("pids.max"), &pids)
             }
-        };
-        fs::create_dir_all(&dir).map_err(|source| CgroupError { path: dir.clone(), source })?;
-        let value = memory_bytes.map_or_else(|| unlimited.to_owned(), |bytes| bytes.to_string());
-        set(&dir.join(file), &value)
+        }
     }
 
     /// Removes a pod's cgroup once its containers are gone; one that is still in use stays.
@@ -61,6 +69,37 @@ impl Runtimes {
     pub(crate) fn instance_cgroup(&self) -> String {
         format!("agent-sandbox-{}", self.inner.config.instance)
     }
+}
+
+/// A file, what is written to it, and whether a kernel without swap accounting may lack it.
+type Setting = (&'static str, String, bool);
+
+/// The limit with swap can never be below the one without, so it is lifted before that one is changed.
+fn memory_v1(bytes: Option<u64>) -> Vec<Setting> {
+    let value = bytes.map_or_else(|| "-1".to_owned(), |bytes| bytes.to_string());
+    let (memory, both) = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes");
+    vec![(both, "-1".to_owned(), true), (memory, value.clone(), false), (both, value, true)]
+}
+
+fn memory_v2(bytes: Option<u64>) -> Vec<Setting> {
+    let swap = if bytes.is_some() { "0" } else { "max" };
+    let value = bytes.map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
+    vec![("memory.max", value, false), ("memory.swap.max", swap.to_owned(), true)]
+}
+
+/// Nine tenths of what the kernel has for all: the host can always start a process.
+fn most_processes(pid_max: Option<u64>, threads_max: Option<u64>) -> String {
+    let all = pid_max.into_iter().chain(threads_max).min();
+    all.map_or_else(|| "max".to_owned(), |all| (all - all / 10).to_string())
+}
+
+fn make(dir: &Path) -> Result<(), CgroupError> {
+    fs::create_dir_all(dir).map_err(|source| CgroupError { path: dir.to_owned(), source })
+}
+
+fn write_all(dir: &Path, settings: &[Setting]) -> Result<(), CgroupError> {
+    let there = |(file, _, optional): &&Setting| !optional || dir.join(file).exists();
+    settings.iter().filter(there).try_for_each(|(file, value, _)| set(&dir.join(file), value))
 }
 
 fn set(path: &Path, value: &str) -> Result<(), CgroupError> {
@@ -165,7 +204,7 @@ fn field(text: &str, name: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::field;
+    use super::*;
 
     #[test]
     fn fields_match_whole_names() {
@@ -173,5 +212,21 @@ mod tests {
         assert_eq!(field(text, "inactive_file"), 4096);
         assert_eq!(field(text, "usage_usec"), 7);
         assert_eq!(field(text, "usage"), 0);
+    }
+
+    #[test]
+    fn the_limit_with_swap_is_never_below_the_one_without_on_the_way() {
+        let settings = memory_v1(Some(400));
+        let files: Vec<_> = settings.iter().map(|(file, value, _)| (*file, value.as_str())).collect();
+        let both = "memory.memsw.limit_in_bytes";
+        assert_eq!(files, [(both, "-1"), ("memory.limit_in_bytes", "400"), (both, "400")]);
+        assert_eq!(memory_v2(Some(400))[1].1, "0");
+        assert_eq!(memory_v2(None)[1].1, "max");
+    }
+
+    #[test]
+    fn all_sandboxes_together_leave_the_host_a_tenth_of_its_processes() {
+        assert_eq!(most_processes(Some(32_768), Some(30_000)), "27000");
+        assert_eq!(most_processes(None, None), "max");
     }
 }

@@ -10,9 +10,13 @@ use rustix::thread::LinkNameSpaceType;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
-    fs, io,
-    os::fd::AsFd as _,
-    path::PathBuf,
+    fs,
+    io::{self, Write as _},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::OpenOptionsExt as _,
+    },
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -51,6 +55,10 @@ pub struct Exec {
     child: Child,
     terminal: Option<Master>,
     files: Files,
+    /// The container's cgroup, which its commands are in.
+    cgroup: String,
+    /// The command's end was seen: its number may mean another process of the host by now.
+    waited: bool,
 }
 
 /// Numbers for file names.
@@ -86,13 +94,13 @@ impl Container {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = |kind: &str| inner.dir.join(format!("exec-{}-{number}.{kind}", std::process::id()));
         let files = Files { process: name("json"), log: name("log"), pid: name("pid") };
-        fs::write(&files.process, process(&self.facts().process, request).to_string())?;
+        write_private(&files.process, &process(&self.facts().process, request).to_string())?;
         let command = self.exec_command(&files)?;
-        let netns = self.network()?;
+        let (netns, cgroup) = (self.network()?, self.facts().cgroup.clone());
         if request.tty {
-            with_terminal(command, netns, request, files)
+            with_terminal(command, netns, request, files, cgroup)
         } else {
-            with_pipes(command, netns, request, files)
+            with_pipes(command, netns, request, files, cgroup)
         }
     }
 
@@ -118,6 +126,11 @@ impl Container {
         let path = self.facts().netns.as_ref().filter(|_| self.inner.driver == Driver::Runc);
         path.map(fs::File::open).transpose()
     }
+}
+
+/// Writes a file that only its owner may read: the variables of a command may be secrets.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    fs::File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }
 
 /// The container's own process, with the request's command.
@@ -165,6 +178,7 @@ fn with_pipes(
     netns: Option<fs::File>,
     request: &ExecRequest,
     files: Files,
+    cgroup: String,
 ) -> Result<Exec, ExecError> {
     command.stdin(if request.stdin { Stdio::piped() } else { Stdio::null() });
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
@@ -176,6 +190,8 @@ fn with_pipes(
         child,
         terminal: None,
         files,
+        cgroup,
+        waited: false,
     })
 }
 
@@ -184,6 +200,7 @@ fn with_terminal(
     netns: Option<fs::File>,
     request: &ExecRequest,
     files: Files,
+    cgroup: String,
 ) -> Result<Exec, ExecError> {
     let (master, slave) = pty::open(request.size)?;
     command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
@@ -198,6 +215,8 @@ fn with_terminal(
         child,
         terminal: Some(master),
         files,
+        cgroup,
+        waited: false,
     })
 }
 
@@ -210,6 +229,7 @@ impl Exec {
     /// The operating system lost the child.
     pub async fn wait(&mut self) -> io::Result<ExecExit> {
         let status = self.child.wait().await?;
+        self.waited = true;
         let log = fs::read_to_string(&self.files.log).unwrap_or_default();
         Ok(outcome(status, &log))
     }
@@ -225,10 +245,12 @@ impl Exec {
         }
     }
 
-    /// Ends the command at once, for a probe that takes too long.
+    /// Ends the command at once, for a probe that takes too long. Nothing happens to one whose end was seen.
     pub fn kill(&mut self) {
-        let pid = fs::read_to_string(&self.files.pid).ok().and_then(|text| text.trim().parse().ok());
-        if let Some(process) = pid.and_then(crate::process::hold) {
+        if self.waited {
+            return;
+        }
+        if let Some(process) = self.command() {
             crate::process::kill(&process);
             return;
         }
@@ -239,6 +261,14 @@ impl Exec {
             let _ = rustix::process::pidfd_send_signal(&process, rustix::process::Signal::TERM);
         }
         let _ = self.child.start_kill();
+    }
+
+    /// The command itself, where the runtime says which process it is. The runtime may have reaped it already: what is held
+    /// under its number counts only if it is in the container's cgroup.
+    fn command(&self) -> Option<OwnedFd> {
+        let pid: i32 = fs::read_to_string(&self.files.pid).ok()?.trim().parse().ok()?;
+        let process = crate::process::hold(pid)?;
+        crate::process::is_in_cgroup(pid, &self.cgroup).then_some(process)
     }
 }
 
@@ -276,4 +306,48 @@ fn outcome(status: ExitStatus, log: &str) -> ExecExit {
         code
     };
     ExecExit { code, error: Some(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    /// An exec whose runtime is `true`, and whose pid file names a process of the host.
+    async fn stale(dir: &Path, pid: u32) -> Exec {
+        let name = |kind: &str| dir.join(kind);
+        let files = Files { process: name("json"), log: name("log"), pid: name("pid") };
+        fs::write(&files.pid, pid.to_string()).unwrap();
+        let child = Command::new("sleep").arg("100").kill_on_drop(true).spawn().unwrap();
+        let cgroup = "/agent-sandbox-000000/uid/app".to_owned();
+        Exec { stdin: None, stdout: None, stderr: None, child, terminal: None, files, cgroup, waited: false }
+    }
+
+    /// The runtime reaps a command before it ends itself: from then on the number is free for any process of the host.
+    #[tokio::test]
+    async fn a_number_that_means_a_process_of_the_host_by_now_is_not_killed() {
+        let dir = std::env::temp_dir().join(format!("as-exec-stale-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let mut stranger = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let mut exec = stale(&dir, stranger.id()).await;
+        exec.kill();
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(5), exec.wait()).await;
+        assert!(ended.is_ok(), "the runtime itself is ended");
+        exec.kill();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let alive = stranger.try_wait().unwrap().is_none();
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+        assert!(alive, "a process outside of the container was killed");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn the_process_file_is_for_its_owner_alone() {
+        let path = std::env::temp_dir().join(format!("as-exec-private-{}", std::process::id()));
+        let _ = fs::remove_file(&path);
+        write_private(&path, "SECRET=1").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::remove_file(&path).unwrap();
+    }
 }

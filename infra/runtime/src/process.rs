@@ -32,6 +32,19 @@ pub(crate) fn ends_within(process: &OwnedFd, limit: Timespec) -> bool {
     matches!(poll(&mut fds, Some(&limit)), Ok(1..))
 }
 
+/// Whether a process is in a cgroup or below it, in any hierarchy. Ask after it is held: the answer is then about the process
+/// that is held, or about one that took its number, which the held descriptor does not mean.
+pub(crate) fn is_in_cgroup(pid: i32, cgroup: &str) -> bool {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    !cgroup.is_empty() && text.lines().any(|line| names(line, cgroup))
+}
+
+/// Whether a line of `/proc/<pid>/cgroup` names a cgroup of ours. An agent in a cgroup of its own sees a longer path.
+fn names(line: &str, cgroup: &str) -> bool {
+    let path = line.splitn(3, ':').nth(2).unwrap_or_default();
+    path.ends_with(cgroup) || path.contains(&format!("{cgroup}/"))
+}
+
 /// Whether a held process has ended.
 pub(crate) fn has_ended(process: &OwnedFd) -> bool {
     ends_within(process, Timespec { tv_sec: 0, tv_nsec: 0 })
@@ -66,4 +79,17 @@ pub(crate) fn command_line(pid: i32) -> io::Result<Option<Vec<String>>> {
     };
     let words = text.split(|byte| *byte == 0).filter(|word| !word.is_empty());
     Ok(Some(words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn a_cgroup_is_known_by_its_whole_name() {
+        assert!(names("4:memory:/agent-sandbox-1/u/app", "/agent-sandbox-1/u/app"));
+        assert!(names("0::/agent-sandbox-1/u/app/deeper", "/agent-sandbox-1/u/app"));
+        assert!(!names("0::/agent-sandbox-1/u/application", "/agent-sandbox-1/u/app"));
+        assert!(!names("0::/", "/agent-sandbox-1/u/app"));
+    }
 }

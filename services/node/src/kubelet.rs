@@ -215,7 +215,8 @@ fn decoded(text: &str) -> String {
 }
 
 fn text(status: StatusCode, message: impl Into<String>) -> Response<Body> {
-    let mut response = Response::new(Full::new(Bytes::from(message.into())).map_err(|never| match never {}).boxed());
+    let mut response =
+        Response::new(Full::new(Bytes::from(message.into())).map_err(|never| match never {}).boxed());
     *response.status_mut() = status;
     let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(http::header::CONTENT_TYPE, plain);

@@ -33,6 +33,7 @@ mod roots;
 mod shared;
 mod sources;
 mod sweep;
+mod trash;
 mod volumes;
 mod work;
 mod zone;

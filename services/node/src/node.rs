@@ -1,6 +1,7 @@
 //! A node: built from its configuration, run until shutdown.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::paths::Paths;
 use crate::pods::{Halt, Pods};
 use crate::shared::Shared;
 use crate::sources::Sources;
+use crate::trash::Trash;
 use crate::{disk, names, persistent, register, roots};
 
 /// Why a node could not be built.
@@ -106,6 +108,7 @@ impl Node {
             registry: Default::default(),
             disk: Default::default(),
             names: Default::default(),
+            trash: Trash::new(paths.trash()),
             config,
             client,
             paths,
@@ -152,6 +155,7 @@ impl Node {
         parts.spawn(register::run(Arc::clone(&shared), machine, shutdown.clone()));
         parts.spawn(names::run(Arc::clone(&shared), shutdown.clone()));
         parts.spawn(persistent::run(Arc::clone(&shared), shutdown.clone()));
+        parts.spawn(shared.trash.clone().run(shutdown.clone()));
         let pods = Pods::new(Arc::clone(&shared));
         parts.spawn(disk::run(Arc::clone(&shared), pods.reader(), pods.evictions(), shutdown.clone()));
         parts.spawn(roots::run(Arc::clone(&shared), pods.reader(), shutdown.clone()));
@@ -180,20 +184,28 @@ impl Stopper {
     }
 }
 
+/// The data and run directories can be walked by who knows a name. What belongs to tenants is closed to all but root: their files
+/// have the ids that the sandbox gave them, set-user-id programs of its root among them.
 fn make_directories(paths: &Paths) -> Result<(), BuildError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let all = [
-        paths.data().to_owned(),
-        paths.pods(),
-        paths.persistent_volumes(),
-        paths.roots(),
-        paths.run().to_owned(),
-    ];
-    for path in all {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&path);
-        made.map_err(|source| BuildError::Directory { path: path.display().to_string(), source })?;
+    for path in [paths.data(), paths.run()] {
+        make_directory(path, 0o711)?;
+    }
+    for path in [paths.pods(), paths.persistent_volumes(), paths.roots(), paths.trash()] {
+        make_directory(&path, 0o700)?;
+        let closed = rustix::fs::chmod(&path, rustix::fs::Mode::from_raw_mode(0o700));
+        closed.map_err(|error| not_made(&path, error.into()))?;
     }
     Ok(())
+}
+
+fn make_directory(path: &Path, mode: u32) -> Result<(), BuildError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.map_err(|source| not_made(path, source))
+}
+
+fn not_made(path: &Path, source: io::Error) -> BuildError {
+    BuildError::Directory { path: path.display().to_string(), source }
 }
 
 async fn runtimes(config: &Config) -> Result<Runtimes, BuildError> {

@@ -72,6 +72,11 @@ impl Paths {
         self.data.join("volumes")
     }
 
+    /// Where directories wait for their deletion.
+    pub(crate) fn trash(&self) -> PathBuf {
+        self.data.join("trash")
+    }
+
     pub(crate) fn roots(&self) -> PathBuf {
         self.data.join("roots")
     }

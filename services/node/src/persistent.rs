@@ -1,22 +1,28 @@
 //! Removes the data of persistent volumes that are being deleted.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use kubekit::{Informer, Key, Queue, informer, queue};
+use kubekit::{Informer, Key, Queue, Reader, informer, queue};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::paths::is_plain;
 use crate::shared::Shared;
-use crate::work::cleanup;
+use crate::sweep;
+use crate::trash::Trash;
 
 /// The finalizer that holds a volume's object until its data is gone.
 pub const FINALIZER: &str = "agent-sandbox.local/volume";
+
+/// How the names of provisioned volumes begin.
+const PROVISIONED: &str = "pvc-";
 
 /// How long a failed removal is left alone.
 const RETRY: Duration = Duration::from_secs(5);
@@ -45,7 +51,10 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
     });
     let reader = informer.reader();
     let mut parts = JoinSet::new();
+    // Read before the list: a volume has its object before its directory, so what is here now and owned is in the list.
+    let found = sweep::names(&shared.paths.persistent_volumes());
     parts.spawn(informer.run(shutdown.clone()));
+    parts.spawn(sweep_unowned(Arc::clone(&shared), found, reader.clone(), shutdown.clone()));
     let work = queue.work(1, shutdown, move |key: Key| {
         let (shared, volume) = (Arc::clone(&shared), reader.get(&key));
         async move {
@@ -61,6 +70,33 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
     while parts.join_next().await.is_some() {}
 }
 
+/// Clears away, after the first complete list, the data of provisioned volumes that have no object any more.
+async fn sweep_unowned(
+    shared: Arc<Shared>,
+    names: Vec<String>,
+    volumes: Reader<Volume>,
+    shutdown: CancellationToken,
+) {
+    if shutdown.run_until_cancelled(volumes.synced()).await.is_none() {
+        return;
+    }
+    let dir = shared.paths.persistent_volumes();
+    let known: BTreeSet<String> = volumes.list().iter().map(|(key, _)| key.name.to_string()).collect();
+    let trash = shared.trash.clone();
+    let _ = tokio::task::spawn_blocking(move || discard_unowned(&dir, names, &known, &trash)).await;
+}
+
+fn discard_unowned(dir: &Path, names: Vec<String>, known: &BTreeSet<String>, trash: &Trash) {
+    // Volumes that somebody made by hand are somebody's to remove by hand: their object may come back.
+    let unowned = |name: &String| name.starts_with(PROVISIONED) && !known.contains(name);
+    for name in names.into_iter().filter(unowned) {
+        match trash.discard(&dir.join(&name)) {
+            Ok(()) => tracing::warn!(volume = name, "removed the data of a volume that has no object"),
+            Err(error) => tracing::warn!(volume = name, %error, "data of a volume could not be removed"),
+        }
+    }
+}
+
 // === impl Volume ===
 
 impl Volume {
@@ -71,8 +107,8 @@ impl Volume {
 
 async fn remove(shared: &Shared, name: &str, volume: &Volume) -> Result<(), ()> {
     if is_plain(name) {
-        let dir = shared.paths.persistent_volumes().join(name);
-        let removed = tokio::task::spawn_blocking(move || cleanup::remove(&dir)).await;
+        let (dir, trash) = (shared.paths.persistent_volumes().join(name), shared.trash.clone());
+        let removed = tokio::task::spawn_blocking(move || trash.discard(&dir)).await;
         if let Ok(Err(error)) | Err(error) = removed.map_err(std::io::Error::other) {
             tracing::warn!(volume = name, %error, "data of a volume could not be removed");
             return Err(());
@@ -87,5 +123,26 @@ async fn remove(shared: &Shared, name: &str, volume: &Volume) -> Result<(), ()> 
             Err(())
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_of_provisioned_volumes_without_an_object_goes_and_all_else_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let (dir, trash) = (place.path().join("volumes"), place.path().join("trash"));
+        for name in ["pvc-owned", "pvc-gone", "by-hand"] {
+            std::fs::create_dir_all(dir.join(name)).unwrap();
+        }
+        std::fs::create_dir(&trash).unwrap();
+        let known = BTreeSet::from(["pvc-owned".to_owned()]);
+        discard_unowned(&dir, sweep::names(&dir), &known, &Trash::new(trash.clone()));
+        let mut left = sweep::names(&dir);
+        left.sort();
+        assert_eq!(left, ["by-hand", "pvc-owned"]);
+        assert_eq!(sweep::names(&trash).len(), 1);
     }
 }

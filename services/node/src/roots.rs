@@ -61,9 +61,10 @@ async fn collect(shared: &Shared, sandboxes: &Reader<String>, pods: &Reader<Pod>
         present.into_iter().filter(|uid| !owners.contains(uid)).map(|uid| roots.join(uid)).collect();
     let held = |dir: &std::path::PathBuf| shared.registry.layers.are_held_below(dir);
     let gone: Vec<_> = gone.into_iter().filter(|dir| !held(dir)).collect();
+    let trash = shared.trash.clone();
     let removed = tokio::task::spawn_blocking(move || {
         for dir in gone {
-            if let Err(error) = work::cleanup::remove(&dir) {
+            if let Err(error) = trash.discard(&dir) {
                 tracing::warn!(dir = %dir.display(), %error, "a kept layer could not be removed");
             }
         }

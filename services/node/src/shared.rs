@@ -20,6 +20,7 @@ use crate::links::Links;
 use crate::paths::Paths;
 use crate::registry::Registry;
 use crate::sources::Sources;
+use crate::trash::Trash;
 use crate::zone::Names;
 
 /// The parts of one node.
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) client: Client,
     pub(crate) paths: Paths,
+    pub(crate) trash: Trash,
     pub(crate) host: Host,
     pub(crate) policy: Policy,
     pub(crate) runtimes: Runtimes,

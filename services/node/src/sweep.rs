@@ -7,7 +7,6 @@ use crate::paths::Paths;
 use crate::record::Record;
 use crate::shared::Shared;
 use crate::volumes::release_memory;
-use crate::work::cleanup;
 
 /// Every record on disk by uid.
 pub(crate) fn records(paths: &Paths) -> BTreeMap<String, Record> {
@@ -35,13 +34,13 @@ pub(crate) async fn leftovers(shared: Arc<Shared>, keep: BTreeSet<String>, ids: 
     for failed in swept.failed {
         tracing::warn!(failed, "a container that no pod owns could not be removed");
     }
-    let paths = shared.paths.clone();
+    let (paths, trash) = (shared.paths.clone(), shared.trash.clone());
     // Pods that came meanwhile have directories, too; they are in the registry before they make any.
     let known = move |uid: &str| keep.contains(uid) || shared.registry.has(uid);
     let removed = tokio::task::spawn_blocking(move || {
         let memory = names(&paths.run().join("volumes"));
         for uid in names(&paths.pods()).into_iter().chain(memory).filter(|uid| !known(uid)) {
-            let result = release_memory(&paths, &uid).and_then(|()| cleanup::remove(&paths.pod(&uid)));
+            let result = release_memory(&paths, &uid).and_then(|()| trash.discard(&paths.pod(&uid)));
             if let Err(error) = result {
                 tracing::warn!(uid, %error, "the directory of a pod that is gone could not be removed");
             }

@@ -6,6 +6,7 @@
 mod empty;
 mod payload;
 mod projection;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +20,8 @@ use podspec::{Host, Volume};
 use crate::paths::{Paths, is_plain};
 use crate::sources::Sources;
 
-pub(crate) use empty::{release as release_memory, release_all, usage};
+pub(crate) use empty::{release as release_memory, release_all};
+pub(crate) use usage::usage;
 
 /// Why a volume is not there. The Pod waits; it is tried again.
 #[derive(Debug, thiserror::Error)]

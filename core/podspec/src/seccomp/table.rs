@@ -384,7 +384,6 @@ pub(super) const ALLOWED: &[&str] = &[
     "shmdt",
     "shmget",
     "shutdown",
-    "socketcall",
     "socketpair",
     // the rest
     "getrandom",

@@ -1,6 +1,7 @@
 //! Pods and the paths between them.
 use super::world::*;
 use net::{Attach, Error, Network};
+use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;

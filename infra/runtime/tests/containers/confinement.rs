@@ -80,6 +80,43 @@ async fn ways_out_are_closed() {
     host.finish();
 }
 
+/// `socketcall` is how 32-bit programs make sockets. Any program can make the call with `int 0x80`, on a kernel that runs
+/// 32-bit programs; its arguments lie in memory, where seccomp cannot see that they name AF_ALG.
+const OLD_GATE: &str = r#"
+import ctypes, mmap, os, signal, struct
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+page = libc.mmap(None, ctypes.c_size_t(4096), 7, 0x22 | 0x40, -1, ctypes.c_long(0))
+def attempt(name, number, first, words):
+    ctypes.memmove(page + 1024, struct.pack("<%dI" % len(words), *words), 4 * len(words))
+    code = b"\x53\xb8" + struct.pack("<I", number) + b"\xbb" + struct.pack("<I", first)
+    code += b"\xb9" + struct.pack("<I", page + 1024) + b"\xcd\x80\x5b\xc3"
+    ctypes.memmove(page, code, len(code))
+    child = os.fork()
+    if child == 0:
+        result = ctypes.CFUNCTYPE(ctypes.c_int)(page)()
+        os._exit(7 if result >= 0 else 1)
+    status = os.waitpid(child, 0)[1]
+    print(name, "ok" if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 7 else "refused", status)
+attempt("af_alg", 102, 1, [38, 5, 0])
+attempt("getpid", 20, 0, [0])
+"#;
+
+#[tokio::test]
+async fn the_32_bit_way_into_the_kernel_is_closed() {
+    let host = Host::new().await;
+    for driver in DRIVERS {
+        let (code, output) =
+            host.run(host.request(driver, json!({ "command": ["python3", "-c", OLD_GATE] }))).await;
+        assert_eq!(code, 0, "{driver:?}: {output}");
+        assert!(
+            output.contains("af_alg refused") && output.contains("getpid refused"),
+            "{driver:?}: {output}"
+        );
+    }
+    host.finish();
+}
+
 #[tokio::test]
 async fn capabilities_and_seccomp_are_what_the_spec_says() {
     let host = Host::new().await;

@@ -302,11 +302,11 @@ impl Actor {
                 .spec
                 .containers
                 .iter()
+                .chain(&self.spec.init)
                 .map(|spec| spec.name.clone())
                 .map(|name| {
-                    let dir =
-                        work::start::layer(&self.shared.paths, &self.pod, &name, self.record.run_of(&name));
-                    (name, dir)
+                    let run = self.record.run_of(&name);
+                    (name.clone(), work::start::layer(&self.shared.paths, &self.pod, &name, run), run)
                 })
                 .collect(),
         };

@@ -68,7 +68,9 @@ fn import(kubelet: &Kubelet, name: String, request: Request<Incoming>) -> Respon
     let (to, lines) = mpsc::channel(QUEUE);
     let images = kubelet.shared.images.clone();
     let number = UPLOADS.fetch_add(1, Ordering::Relaxed);
-    let path = kubelet.shared.paths.data().join(format!("import-{}-{number}.tar", std::process::id()));
+    // What a crash leaves there is swept at the next start.
+    let uploads = kubelet.shared.paths.data().join("images").join("tmp");
+    let path = uploads.join(format!("import-{}-{number}.tar", std::process::id()));
     kubelet.tasks.spawn(async move {
         let upload = Upload(path);
         let last = match receive(&upload.0, request).await {

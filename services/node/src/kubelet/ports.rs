@@ -46,7 +46,8 @@ fn wrong(message: &str) -> Refused {
 
 fn numbers(query: &Query) -> Result<Vec<u16>, Refused> {
     let lists = [query.all("port"), query.all("ports")].concat();
-    let numbers: Result<Vec<u16>, _> = lists.iter().flat_map(|list| list.split(',')).map(str::parse).collect();
+    let numbers: Result<Vec<u16>, _> =
+        lists.iter().flat_map(|list| list.split(',')).map(str::parse).collect();
     let numbers = numbers.map_err(|_| wrong("query parameter \"port\" must be a number"))?;
     if numbers.contains(&0) {
         return Err(wrong("query parameter \"port\" must be > 0"));

@@ -46,8 +46,7 @@ pub(super) async fn serve(
             tracing::debug!(%error, "connection to a proxied pod ended");
         }
     });
-    let client =
-        request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
+    let client = request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
     *request.uri_mut() = uri;
     let mut response = sender.send_request(request).await.map_err(failed)?;
     if let Some(client) = client.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {

@@ -44,7 +44,7 @@ fn mount_memory(path: &Path, size: Option<u64>, first_id: u32, group: Option<u32
         // Of an earlier life on this machine, with other ids: what is in it is nobody's any more.
         unmount(path, UnmountFlags::DETACH)?;
     }
-    fs::create_dir_all(path)?;
+    make_closed(path)?;
     // As on disk: everybody in the Pod may write, and with `fsGroup` new files belong to that group.
     let mode = if group.is_some() { "2777" } else { "0777" };
     let gid = first_id.saturating_add(group.unwrap_or_default());
@@ -55,6 +55,15 @@ fn mount_memory(path: &Path, size: Option<u64>, first_id: u32, group: Option<u32
     let options = CString::new(options).map_err(io::Error::other)?;
     mount("tmpfs", path, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, &*options)?;
     Ok(())
+}
+
+/// Makes the directory. Its parents are closed to all but root: what is in the volume has the ids that the sandbox gave it.
+fn make_closed(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    if let Some(parent) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
+    fs::create_dir_all(path)
 }
 
 /// Unmounts and removes what [`make`] made in memory for this Pod. Repeating it is harmless.
@@ -97,29 +106,4 @@ fn is_mount(path: &Path) -> io::Result<bool> {
     };
     let parent = path.parent().map(fs::symlink_metadata).transpose()?;
     Ok(parent.is_some_and(|parent| parent.dev() != own.dev()))
-}
-
-/// Bytes in use beneath a directory, without following links and without leaving its file system.
-///
-/// # Errors
-/// What the file system says of the directory itself; what vanishes meanwhile counts nothing.
-pub(crate) fn usage(path: &Path) -> io::Result<u64> {
-    use std::os::unix::fs::MetadataExt as _;
-    let device = fs::symlink_metadata(path)?.dev();
-    let mut total = 0;
-    let mut open = vec![path.to_owned()];
-    while let Some(dir) = open.pop() {
-        let Ok(entries) = fs::read_dir(&dir) else { continue };
-        for entry in entries.flatten() {
-            let Ok(meta) = entry.metadata() else { continue };
-            if meta.dev() != device {
-                continue;
-            }
-            total += meta.blocks() * 512;
-            if meta.is_dir() {
-                open.push(entry.path());
-            }
-        }
-    }
-    Ok(total)
 }
