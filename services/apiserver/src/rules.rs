@@ -48,13 +48,22 @@ impl Rules {
     /// Drops what the kind does not know from what a client sent, and names it.
     ///
     /// # Errors
-    /// 400 when a value of a built-in kind has a type that its field cannot take.
+    /// 400 when a value has a type that its field cannot take.
     pub(crate) fn trim(&self, kind: &'static Kind, value: &mut Value) -> Result<Problems, Status> {
+        self.trim_typed(kind, value).map_err(|why| Status::undecodable(&kind.kind, &kind.version, why))
+    }
+
+    /// The same; `Err` is the decoder's text, for those who answer otherwise. Custom kinds are checked for their
+    /// metadata only: the rest is for validation.
+    pub(crate) fn trim_typed(&self, kind: &'static Kind, value: &mut Value) -> Result<Problems, String> {
         let schema = self.schema(kind);
+        if !matches!(value.get("metadata"), None | Some(Value::Null | Value::Object(_))) {
+            return Err("json: cannot unmarshal metadata into Go struct field of type v1.ObjectMeta".to_owned());
+        }
         let unknown = schema::prune(schema, value);
         if kind.custom().is_none() {
             if let Some(error) = schema::check_types(schema, value).first() {
-                return Err(Status::undecodable(&kind.kind, &kind.version, error));
+                return Err(error.to_string());
             }
             drop_nulls(value);
         }

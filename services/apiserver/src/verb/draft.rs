@@ -43,7 +43,7 @@ pub(super) fn read(
 ) -> Result<Value, Status> {
     let language = input::language(&parts.headers)?;
     let mut value = decode(call, body, language)?;
-    let mut problems = repeated(body, language, validation);
+    let mut problems = input::repeated(body, language, validation);
     identify(call, &mut value)?;
     problems.extend(call.core.rules.trim(call.kind(), &mut value)?);
     rules::judge(call.kind(), validation, problems, &mut call.warnings)?;
@@ -61,15 +61,6 @@ pub(super) fn decode(call: &Call<'_>, body: &[u8], language: Language) -> Result
     }
     let why = format!("json: cannot unmarshal the body into Go value of type {}.{}", kind.version, kind.kind);
     Err(Status::undecodable(&kind.kind, &kind.version, why))
-}
-
-/// Fields that a JSON body gives twice.
-fn repeated(body: &[u8], language: Language, validation: FieldValidation) -> Vec<String> {
-    if language != Language::Json || validation == FieldValidation::Ignore {
-        return Vec::new();
-    }
-    let paths = schema::duplicates(body);
-    paths.iter().map(|path| format!("duplicate field {}", wire::quote(path))).collect()
 }
 
 /// Checks that a body is of the kind, name and namespace of its URL, and fills them in.

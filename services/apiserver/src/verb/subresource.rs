@@ -7,6 +7,7 @@ use wire::{CreateOptions, DeleteOptions, FieldError, PatchKind, PatchOptions, Qu
 use super::{
     Call, delete, draft,
     modify::{self, Edit},
+    patch,
 };
 use crate::{
     body::{self, Reply},
@@ -126,11 +127,11 @@ fn scaled(kind: Option<PatchKind>, mut shown: Value, sent: &Value) -> Result<Val
     match kind {
         None => Ok(sent.clone()),
         Some(PatchKind::Json) => {
-            merge::json_patch(&mut shown, sent).map_err(|error| Status::bad_request(error.to_string()))?;
+            merge::json_patch(&mut shown, sent).map_err(patch::refused)?;
             Ok(shown)
         }
         Some(_) => {
-            merge::merge_patch(&mut shown, sent);
+            merge::merge_patch(&mut shown, sent).map_err(patch::refused)?;
             Ok(shown)
         }
     }
