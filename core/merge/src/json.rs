@@ -7,7 +7,7 @@ use crate::PatchError;
 use crate::extent::{self, MAX_DEPTH};
 
 /// The most operations in one JSON patch.
-pub const MAX_OPERATIONS: usize = 10_000;
+const MAX_OPERATIONS: usize = 10_000;
 /// How many bytes `copy` may add in one JSON patch, as Kubernetes sets it.
 const MAX_COPIED: usize = 3 * 1024 * 1024;
 /// How many bytes `move` may carry about in one JSON patch: it adds none, but each takes a walk.

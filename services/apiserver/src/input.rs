@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use kinds::Kind;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_saphyr::{Error, options::DuplicateKeyPolicy};
@@ -20,7 +21,7 @@ use crate::body::RequestBody;
 pub(crate) const LIMIT: usize = 3 * 1024 * 1024;
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What a body may be written in.
+/// What a body may be written in. Protobuf is for built-in kinds only.
 const UNDERSTOOD: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 
 /// How a body is written.
@@ -48,11 +49,19 @@ pub(crate) fn media_type(headers: &HeaderMap) -> &str {
     value.split(';').next().unwrap_or_default().trim()
 }
 
-/// The language of a body that holds an object.
-pub(crate) fn language(headers: &HeaderMap) -> Result<Language, Status> {
+/// The language of a body that holds an object of a kind.
+pub(crate) fn language(kind: &Kind, headers: &HeaderMap) -> Result<Language, Status> {
+    let found = any_language(headers).ok();
+    let understood = if kind.custom().is_some() { &UNDERSTOOD[..2] } else { &UNDERSTOOD };
+    let found = found.filter(|found| kind.custom().is_none() || *found != Language::Protobuf);
+    found.ok_or_else(|| Status::unsupported_media_type(understood))
+}
+
+/// The language of a body that holds options, which are a built-in kind whatever they are about.
+pub(crate) fn any_language(headers: &HeaderMap) -> Result<Language, Status> {
     match media_type(headers) {
         "" | "application/json" => Ok(Language::Json),
-        "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Language::Yaml),
+        "application/yaml" => Ok(Language::Yaml),
         "application/vnd.kubernetes.protobuf" => Ok(Language::Protobuf),
         _ => Err(Status::unsupported_media_type(&UNDERSTOOD)),
     }

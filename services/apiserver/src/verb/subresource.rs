@@ -41,7 +41,7 @@ fn success() -> Reply {
 }
 
 fn payload(call: &Call<'_>, parts: &Parts, body: &[u8]) -> Result<Value, Status> {
-    draft::decode(call, body, input::language(&parts.headers)?)
+    draft::decode(call, body, input::any_language(&parts.headers)?)
 }
 
 // --- scale ---

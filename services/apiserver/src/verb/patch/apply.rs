@@ -58,6 +58,10 @@ fn read(call: &mut Call<'_>, body: &[u8], validation: FieldValidation) -> Result
     repeated(call, body, validation)?;
     // Nulls and what only a default could tell are dealt with as in every other body.
     call.core.rules.trim(call.kind(), &mut applied)?;
+    // What is there has its name, whether or not the configuration repeats it.
+    if object::name(&applied).is_empty() && call.core.store.get(&call.key()).is_some() {
+        object::set(&mut applied, "name", Value::from(call.target.name.as_str()));
+    }
     draft::identify(call, &mut applied)?;
     Ok(applied)
 }
@@ -93,9 +97,7 @@ fn type_name(api_version: &str, kind: &str) -> String {
 fn repeated(call: &mut Call<'_>, body: &[u8], validation: FieldValidation) -> Result<(), Status> {
     let Some(problem) = input::repeated(body, Language::Yaml, validation).pop() else { return Ok(()) };
     match validation {
-        FieldValidation::Strict => {
-            Err(Status::bad_request(format!("error strict decoding YAML: {problem}")))
-        }
+        FieldValidation::Strict => Err(Status::bad_request(format!("error strict decoding YAML: {problem}"))),
         _ => {
             call.warnings.push(problem);
             Ok(())

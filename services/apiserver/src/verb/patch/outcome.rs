@@ -62,7 +62,8 @@ pub(super) fn object(kind: PatchKind, patch: &Value, patched: &Value) -> Result<
         Value::Bool(_) => "bool",
         Value::Null => "null",
     };
-    let why = format!("couldn't get version/kind; json parse error: json: cannot unmarshal {found} {NO_OBJECT}");
+    let why =
+        format!("couldn't get version/kind; json parse error: json: cannot unmarshal {found} {NO_OBJECT}");
     Err(invalid(kind, patch, patched, &why))
 }
 
