@@ -126,6 +126,8 @@ pub struct DeleteOptions {
     pub grace_period_seconds: Option<i64>,
     /// Absent leaves it to the kind.
     pub propagation: Option<Propagation>,
+    /// What was said in the old way, which is also in `propagation`.
+    pub orphan_dependents: Option<bool>,
     /// The object must have this uid.
     pub uid: Option<String>,
     /// The object must be at this revision.

@@ -35,6 +35,9 @@ pub struct Status {
     pub details: Option<Box<Details>>,
     /// HTTP status code.
     pub code: u16,
+    /// Where an expired list can go on, at another revision (`metadata.continue`).
+    #[serde(skip)]
+    pub continue_token: Option<String>,
 }
 
 /// What a `Status` is about.
@@ -153,7 +156,11 @@ impl Serialize for Status {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("kind", "Status")?;
         map.serialize_entry("apiVersion", "v1")?;
-        map.serialize_entry("metadata", &serde_json::Map::new())?;
+        let mut metadata = serde_json::Map::new();
+        if let Some(token) = &self.continue_token {
+            metadata.insert("continue".to_owned(), token.as_str().into());
+        }
+        map.serialize_entry("metadata", &metadata)?;
         map.serialize_entry("status", &self.status)?;
         if !self.message.is_empty() {
             map.serialize_entry("message", &self.message)?;

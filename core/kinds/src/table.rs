@@ -113,6 +113,8 @@ pub enum Body {
     Custom(Arc<Custom>),
 }
 
+/// Verbs of namespaces: each is emptied by itself.
+pub const ONE_BY_ONE: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
 /// Verbs of a stored kind.
 pub const STORED: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
@@ -194,6 +196,20 @@ impl Kind {
         !matches!(
             self.body,
             Body::Custom(_) | Body::CustomResourceDefinition | Body::Lease | Body::RuntimeClass
+        )
+    }
+
+    /// Whether a finished deletion answers with the object as it was, and not with a `Status`.
+    pub fn returns_deleted(&self) -> bool {
+        matches!(
+            self.body,
+            Body::PersistentVolume
+                | Body::PersistentVolumeClaim
+                | Body::Pod
+                | Body::ResourceQuota
+                | Body::Service
+                | Body::ServiceAccount
+                | Body::StorageClass
         )
     }
 

@@ -8,12 +8,14 @@
 //! is the caller's to throw away: nothing half-patched is ever returned as a success.
 
 pub mod apply;
+mod extent;
 mod fields;
 mod json;
 mod managed;
 mod strategic;
 mod typed;
 
+pub use extent::{Extent, MAX_DEPTH, measure};
 pub use fields::FieldSet;
 pub use json::{json_patch, merge_patch};
 pub use managed::Manager;
@@ -25,6 +27,9 @@ pub enum PatchError {
     /// The patch is no patch (400 BadRequest).
     #[error("{0}")]
     Malformed(String),
+    /// The patch asks for more than is allowed (413).
+    #[error("{0}")]
+    TooLarge(String),
     /// The patch does not fit the object (422 Invalid).
     #[error("{0}")]
     Unfit(String),

@@ -4,6 +4,7 @@ use schema::{Field, Schema, Strategy};
 use serde_json::{Map, Value};
 
 use crate::PatchError;
+use crate::extent::go_kind;
 
 mod order;
 
@@ -17,7 +18,12 @@ type Result<T> = std::result::Result<T, PatchError>;
 
 /// Applies a strategic merge patch. On an error the object may be half changed.
 pub fn strategic(schema: &Schema, object: &mut Value, patch: &Value) -> Result<()> {
-    let Value::Object(patch) = patch else { return Err(malformed("a patch must be an object")) };
+    let Value::Object(patch) = patch else {
+        // A null is read as a patch without fields.
+        let found = go_kind(patch);
+        let why = format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}");
+        return if patch.is_null() { Ok(()) } else { Err(malformed(why)) };
+    };
     let live = object.as_object_mut().ok_or_else(|| malformed("only objects can be patched"))?;
     let merged = merge_map(Some(schema), std::mem::take(live), patch.clone())?;
     *object = merged.into();

@@ -200,6 +200,11 @@ impl Schema {
         self.any_keys
     }
 
+    /// Whether there are CEL rules here or below, which may take their time.
+    pub fn has_rules(&self) -> bool {
+        self.ruled
+    }
+
     /// Whether `null` is a value here.
     pub fn is_nullable(&self) -> bool {
         self.nullable

@@ -4,13 +4,15 @@
 //! thread's stack, which aborts the process, and some malformed texts make the parser panic. So texts are bounded,
 //! parsing runs on a thread of its own with a large stack, and what is nested deeply is evaluated on one, too.
 //!
-//! **Limit:** nothing bounds how long an evaluation takes, other than how deeply loops may be nested.
+//! Each turn of a loop is counted: the conditions of loops are wrapped in a call that fails once the budget is spent.
+//! **Limit:** a text without loops can still build a long list or string by doubling it again and again.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use kube_cel::cel::common::ast::{EntryExpr, Expr};
-use kube_cel::cel::{self, Context, IdedExpr};
+use kube_cel::cel::common::ast::{CallExpr, EntryExpr, Expr};
+use kube_cel::cel::{self, Context, ExecutionError, IdedExpr};
 
 /// The longest text taken, in bytes.
 const MAX_TEXT: usize = 8 * 1024;
@@ -27,10 +29,25 @@ const PARSE_STACK: usize = 256 << 20;
 /// The stack for evaluating deep expressions, in bytes.
 const RUN_STACK: usize = 32 << 20;
 
+/// What one evaluation may spend: a turn of a loop costs one, and more over a big value.
+const BUDGET: u64 = 2_000_000;
+/// So many bytes of the value looked at make each turn dearer by one.
+const BYTES_PER_COST: usize = 4096;
+/// The function that counts. No text can name it.
+const TICK: &str = "@tick";
+/// Why an evaluation was given up.
+pub(crate) const TOO_DEAR: &str = "call cost exceeds limit";
+
+thread_local! {
+    /// What is left of the evaluation that runs on this thread, and what a turn costs.
+    static LEFT: Cell<(u64, u64)> = const { Cell::new((0, 1)) };
+}
+
 /// A compiled expression.
 pub(crate) struct Program {
-    program: cel::Program,
+    expression: IdedExpr,
     depth: usize,
+    loops: bool,
     fields: Option<BTreeSet<String>>,
     old: bool,
 }
@@ -58,20 +75,37 @@ impl Program {
             }
             let old = program.references().has_variable("oldSelf");
             let fields = (!shape.whole).then_some(shape.fields);
-            Ok(Self { program, depth: shape.depth, fields, old })
+            let mut expression = program.expression().clone();
+            count_turns(&mut expression);
+            Ok(Self { expression, depth: shape.depth, loops: shape.loops > 0, fields, old })
         };
         on_stack(PARSE_STACK, parse).unwrap_or_else(|| Err("the expression cannot be parsed".to_owned()))
     }
 
-    /// Evaluates the expression.
-    pub(crate) fn run(&self, context: &Context<'_>) -> Result<cel::Value, String> {
-        let execute = || self.program.execute(context).map_err(|error| error.to_string());
+    /// Evaluates the expression over a value of `size` bytes.
+    pub(crate) fn run(&self, context: &Context<'_>, size: usize) -> Result<cel::Value, String> {
+        let price = 1 + u64::try_from(size / BYTES_PER_COST).unwrap_or(BUDGET);
+        let execute = || {
+            LEFT.set((BUDGET, price));
+            let result = cel::Value::resolve(&self.expression, context);
+            // What swallowed the failure (`||`, `&&`) may have come to any result.
+            if LEFT.get().0 == 0 {
+                Err(TOO_DEAR.to_owned())
+            } else {
+                result.map_err(|error| error.to_string())
+            }
+        };
         let result = if self.depth > SHALLOW {
             on_stack(RUN_STACK, execute)
         } else {
             catch_unwind(AssertUnwindSafe(execute)).ok()
         };
         result.unwrap_or_else(|| Err("the expression cannot be evaluated".to_owned()))
+    }
+
+    /// Whether the expression loops.
+    pub(crate) fn loops(&self) -> bool {
+        self.loops
     }
 
     /// Whether the expression looks at the value before.
@@ -82,6 +116,56 @@ impl Program {
     /// The fields of `self` and `oldSelf` that the expression looks at; `None` if it uses one of them whole.
     pub(crate) fn fields(&self) -> Option<&BTreeSet<String>> {
         self.fields.as_ref()
+    }
+}
+
+/// Gives a context the function that counts the turns of loops.
+pub(crate) fn with_counter(mut context: Context<'static>) -> Context<'static> {
+    context.add_function(TICK, tick);
+    context
+}
+
+fn tick(condition: bool) -> Result<cel::Value, ExecutionError> {
+    let (left, price) = LEFT.get();
+    let left = left.saturating_sub(price);
+    LEFT.set((left, price));
+    if left == 0 {
+        return Err(ExecutionError::function_error(TICK, TOO_DEAR));
+    }
+    Ok(cel::Value::Bool(condition))
+}
+
+/// Wraps the condition of every loop in a call of the function that counts.
+fn count_turns(node: &mut IdedExpr) {
+    match &mut node.expr {
+        Expr::Select(select) => count_turns(&mut select.operand),
+        Expr::Call(call) => {
+            call.target.iter_mut().for_each(|target| count_turns(target));
+            call.args.iter_mut().for_each(count_turns);
+        }
+        Expr::List(list) => list.elements.iter_mut().for_each(count_turns),
+        Expr::Map(map) => map.entries.iter_mut().for_each(|entry| count_turns_in(&mut entry.expr)),
+        Expr::Struct(object) => object.entries.iter_mut().for_each(|entry| count_turns_in(&mut entry.expr)),
+        Expr::Comprehension(each) => {
+            let each = &mut **each;
+            let parts = [&mut each.iter_range, &mut each.accu_init, &mut each.loop_step, &mut each.result];
+            parts.into_iter().for_each(count_turns);
+            count_turns(&mut each.loop_cond);
+            let condition = std::mem::take(&mut each.loop_cond);
+            let call = CallExpr { func_name: TICK.to_owned(), target: None, args: vec![condition] };
+            each.loop_cond = IdedExpr { id: 0, expr: Expr::Call(call) };
+        }
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+    }
+}
+
+fn count_turns_in(entry: &mut EntryExpr) {
+    match entry {
+        EntryExpr::StructField(field) => count_turns(&mut field.value),
+        EntryExpr::MapEntry(entry) => {
+            count_turns(&mut entry.key);
+            count_turns(&mut entry.value);
+        }
     }
 }
 
@@ -202,9 +286,32 @@ mod tests {
         ];
         for (text, wanted) in texts {
             let program = Program::compile(&text).unwrap();
-            let run = || program.run(&Context::default());
+            let run = || program.run(&Context::default(), 0);
             assert_eq!(on_stack(512 << 10, run), Some(Ok(cel::Value::Bool(wanted))));
         }
+    }
+
+    /// Three loops over a list of a thousand would take a billion turns; a small list is no trouble, and what gives up
+    /// is not taken for an answer by a rule that has another way to be true.
+    #[test]
+    fn loops_that_take_too_long_are_given_up() {
+        let run = |text: &str, items: i64, size: usize| {
+            let mut context = with_counter(Context::default());
+            let list: Vec<cel::Value> = (0..items).map(cel::Value::Int).collect();
+            context.add_variable_from_value("self", cel::Value::List(list.into()));
+            Program::compile(text).unwrap().run(&context, size)
+        };
+        let cubed = "self.all(a, self.all(b, self.all(c, a + b + c >= 0)))";
+        let started = std::time::Instant::now();
+        assert_eq!(run(cubed, 1000, 0), Err(TOO_DEAR.to_owned()));
+        assert_eq!(run(&format!("{cubed} || true"), 1000, 0), Err(TOO_DEAR.to_owned()));
+        assert_eq!(run("self.all(a, self.all(b, a + b >= 0))", 200, 1 << 20), Err(TOO_DEAR.to_owned()));
+        assert!(started.elapsed().as_secs() < 60);
+        assert_eq!(run(cubed, 20, 0), Ok(cel::Value::Bool(true)));
+        assert_eq!(
+            run("self.exists(a, a == 3) && self.map(a, a * 2)[1] == 2", 1000, 0),
+            Ok(cel::Value::Bool(true))
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use wire::FieldError;
 
 use crate::convert::{some_fields, typed};
 use crate::node::{Kind, Schema};
-use crate::program::Program;
+use crate::program::{Program, TOO_DEAR, with_counter};
 
 /// A compiled rule.
 pub(crate) struct Rule {
@@ -45,9 +45,9 @@ impl Rule {
     }
 
     /// The words for a failure, as given, computed, or the rule itself.
-    fn words(&self, context: &Context<'_>) -> String {
+    fn words(&self, context: &Context<'_>, size: usize) -> String {
         if let Some(program) = &self.message_program
-            && let Ok(cel::Value::String(text)) = program.run(context)
+            && let Ok(cel::Value::String(text)) = program.run(context, size)
             && !text.trim().is_empty()
         {
             return text.trim().to_owned();
@@ -55,6 +55,10 @@ impl Rule {
         self.message
             .as_deref()
             .map_or_else(|| format!("failed rule: {}", self.text), |text| text.trim().to_owned())
+    }
+
+    fn loops(&self) -> bool {
+        self.program.loops() || self.message_program.as_ref().is_some_and(Program::loops)
     }
 
     fn error(&self, path: &str, kind: Kind, detail: String) -> FieldError {
@@ -94,14 +98,17 @@ pub(crate) fn check(
     };
     context.add_variable_from_value("self", convert(value));
     context.add_variable_from_value("oldSelf", old.map_or(cel::Value::Null, convert));
+    let looping = rules.iter().any(Rule::loops);
+    let size = if looping { serde_json::to_vec(value).map_or(0, |bytes| bytes.len()) } else { 0 };
     for rule in rules.iter() {
         if rule.program.compares() && old.is_none() && !rule.optional_old {
             continue;
         }
         let unchanged = !rule.program.compares() && old == Some(value);
-        let detail = match rule.program.run(&context) {
+        let detail = match rule.program.run(&context, size) {
             Ok(cel::Value::Bool(true)) => continue,
-            Ok(cel::Value::Bool(false)) => rule.words(&context),
+            Ok(cel::Value::Bool(false)) => rule.words(&context, size),
+            Err(error) if error == TOO_DEAR => format!("{TOO_DEAR} for rule: {}", rule.text),
             Ok(_) => "rule evaluation error: the result is no truth value".to_owned(),
             Err(error) => format!("rule evaluation error: {error}"),
         };
@@ -113,7 +120,8 @@ pub(crate) fn check(
 
 /// The functions that rules can call.
 fn library() -> &'static Context<'static> {
-    static LIBRARY: LazyLock<Context<'static>> = LazyLock::new(|| Context::default().with_all());
+    static LIBRARY: LazyLock<Context<'static>> =
+        LazyLock::new(|| with_counter(Context::default().with_all()));
     &LIBRARY
 }
 

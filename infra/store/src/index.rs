@@ -57,17 +57,29 @@ impl Index {
     }
 
     pub(crate) fn list(&self, prefix: &str, start_after: Option<&str>, limit: usize) -> List {
+        let mut matching = self.matching(prefix, start_after);
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        let entries = matching.by_ref().take(limit).map(entry).collect();
+        List { revision: self.revision, entries, more: matching.next().is_some() }
+    }
+
+    /// How many entries there are. Takes a walk over them.
+    pub(crate) fn count(&self, prefix: &str, start_after: Option<&str>) -> usize {
+        self.matching(prefix, start_after).count()
+    }
+
+    fn matching<'a>(
+        &'a self,
+        prefix: &'a str,
+        start_after: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Slot)> {
         let from = match start_after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
-        let mut matching = self
-            .entries
+        self.entries
             .range::<str, _>((from, Bound::Unbounded))
-            .take_while(|(key, _)| key.starts_with(prefix));
-        let limit = if limit == 0 { usize::MAX } else { limit };
-        let entries = matching.by_ref().take(limit).map(entry).collect();
-        List { revision: self.revision, entries, remaining: matching.count() }
+            .take_while(move |(key, _)| key.starts_with(prefix))
     }
 
     /// Up to `limit` entries after the key `after`: a step of a walk that lets writers in between.

@@ -119,6 +119,11 @@ impl Store {
         self.handle.shared.index.read().list(prefix, start_after, limit)
     }
 
+    /// How many entries there are with a prefix, after a key. Takes a walk over them: for once a list, not once a page.
+    pub fn count(&self, prefix: &str, start_after: Option<&str>) -> usize {
+        self.handle.shared.index.read().count(prefix, start_after)
+    }
+
     /// Commits a transaction and gives its revision once it is on disk. A transaction that changes nothing takes no
     /// revision and gives the current one.
     ///

@@ -84,8 +84,8 @@ pub struct List {
     pub revision: u64,
     /// The entries.
     pub entries: Vec<Entry>,
-    /// How many more entries with the prefix follow after this page.
-    pub remaining: usize,
+    /// Whether more entries with the prefix follow after this page.
+    pub more: bool,
 }
 
 /// What happened to a key.

@@ -91,12 +91,14 @@ async fn lists_page_through_a_prefix_in_key_order() {
     store.commit(txn(keys.map(|key| put(key, Expect::Any, "")))).await.unwrap();
     let page = |after, limit| {
         let list = store.list("a/", after, limit);
-        (list.entries.iter().map(|entry| entry.key.to_string()).collect::<Vec<_>>(), list.remaining)
+        (list.entries.iter().map(|entry| entry.key.to_string()).collect::<Vec<_>>(), list.more)
     };
-    assert_eq!(page(None, 2), (vec!["a/1".into(), "a/2".into()], 1));
-    assert_eq!(page(Some("a/2"), 2), (vec!["a/3".into()], 0));
+    assert_eq!(page(None, 2), (vec!["a/1".into(), "a/2".into()], true));
+    assert_eq!(page(Some("a/2"), 2), (vec!["a/3".into()], false));
+    assert_eq!(page(Some("a/1"), 2), (vec!["a/2".into(), "a/3".into()], false));
     assert_eq!(page(Some("0"), 0).0.len(), 3);
-    assert_eq!(page(Some("z"), 0), (vec![], 0));
+    assert_eq!(page(Some("z"), 0), (vec![], false));
+    assert_eq!((store.count("a/", None), store.count("a/", Some("a/1")), store.count("c/", None)), (3, 2, 0));
 }
 
 #[tokio::test]

@@ -4,13 +4,15 @@
 //! change between the check and the write.
 
 mod addresses;
+mod pods;
+mod storage;
 
 use kinds::{Body, Kind};
 use serde_json::Value;
 use store::{Expect, Op, Store};
 use wire::{Cause, Qualified, Status, status::Details};
 
-pub(crate) use self::addresses::Range;
+pub(crate) use self::{addresses::Range, pods::system_classes};
 use crate::{object, route::Target, stored};
 
 /// Cluster-wide facts that admission needs.
@@ -40,7 +42,9 @@ impl Admission {
         }
         match target.kind.body {
             Body::Service => ops.extend(self.range.claim(store, new)?),
-            Body::Pod => known_runtime_class(store, target, new)?,
+            Body::Pod => pods::admit(store, target, new)?,
+            Body::PersistentVolumeClaim => storage::protect(new, storage::CLAIM),
+            Body::PersistentVolume => storage::protect(new, storage::VOLUME),
             Body::CustomResourceDefinition => self.own_crd(new, &mut Vec::new())?,
             _ => {}
         }
@@ -60,6 +64,23 @@ impl Admission {
             Body::Service => self.range.change(store, new, old),
             Body::CustomResourceDefinition => self.own_crd(new, warnings).map(|()| Vec::new()),
             _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Refuses an update that is valid but not allowed.
+    pub(crate) fn judge_update(
+        &self,
+        store: &Store,
+        kind: &Kind,
+        subresource: &str,
+        new: &Value,
+        old: &Value,
+    ) -> Result<(), Status> {
+        match kind.body {
+            Body::PersistentVolumeClaim if subresource.is_empty() => {
+                storage::growth(store, kind.resource(), new, old)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -107,23 +128,6 @@ impl Admission {
 /// Namespaces that Kubernetes never lets go.
 fn is_lasting(name: &str) -> bool {
     matches!(name, "default" | "kube-system" | "kube-public")
-}
-
-/// Refuses a Pod whose RuntimeClass does not exist, as Kubernetes' admission does, and says which exist. Before a node has
-/// brought its classes there are none, and the node decides.
-fn known_runtime_class(store: &Store, target: &Target, pod: &Value) -> Result<(), Status> {
-    const CLASSES: &str = "node.k8s.io/runtimeclasses//";
-    let Some(class) = pod["spec"]["runtimeClassName"].as_str() else { return Ok(()) };
-    if store.get(&format!("{CLASSES}{class}")).is_some() {
-        return Ok(());
-    }
-    let found = store.list(CLASSES, None, 20).entries;
-    let names: Vec<&str> = found.iter().map(|entry| stored::name_of(&entry.key).1).collect();
-    if names.is_empty() {
-        return Ok(());
-    }
-    let why = format!("pod rejected: RuntimeClass {class:?} not found; there are: {}", names.join(", "));
-    Err(Status::forbidden(target.resource(), object::name(pod), why))
 }
 
 /// Refuses a create in a namespace that is missing or on its way out.

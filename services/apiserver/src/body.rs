@@ -97,6 +97,15 @@ where
     body.map_err(|error| BodyError(error.into())).boxed_unsync()
 }
 
+/// A body that keeps something until it has been sent.
+pub(crate) fn holding<T: Send + 'static>(body: ReplyBody, kept: T) -> ReplyBody {
+    body.map_frame(move |frame| {
+        let _ = &kept;
+        frame
+    })
+    .boxed_unsync()
+}
+
 fn infallible(never: Infallible) -> BodyError {
     match never {}
 }

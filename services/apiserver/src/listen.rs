@@ -1,9 +1,11 @@
 //! The HTTPS listener: connections, client certificates, limits, graceful end.
 //!
 //! **Invariant:** a connection that does not speak, reads nothing or never ends its headers costs a bounded amount of
-//! memory and is closed by a deadline; the number of connections is capped.
+//! memory and is closed by a deadline; the number of connections is capped, and reaching the cap keeps nobody out who can
+//! prove who it is.
 
 mod certs;
+mod guests;
 mod stall;
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -17,13 +19,16 @@ use hyper_util::{
 use jiff::Timestamp;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     time,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{certs::Clients, stall::StallGuard};
+use self::{
+    certs::Clients,
+    guests::{Guests, Seat},
+    stall::StallGuard,
+};
 use crate::{
     body::{self, BoxError},
     core::Core,
@@ -33,6 +38,8 @@ use crate::{
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEADERS: Duration = Duration::from_secs(30);
+/// How long a client that proves nothing may stay: it gets nothing but refusals.
+const STRANGER: Duration = Duration::from_secs(30);
 /// How long a client may take nothing while we have something to send.
 const STALL: Duration = Duration::from_secs(60);
 /// How long open requests may take to end once shutdown is asked.
@@ -48,14 +55,19 @@ pub(crate) struct Listener {
     clients: Arc<Clients>,
     serving: Arc<certs::Serving>,
     pki: Arc<Pki>,
-    permits: Arc<Semaphore>,
+    guests: Arc<Guests>,
 }
 
 // === impl Listener ===
 
 impl Listener {
     /// Binds and prepares TLS.
-    pub(crate) async fn bind(listen: SocketAddr, pki: Arc<Pki>, connections: usize) -> io::Result<Self> {
+    pub(crate) async fn bind(
+        listen: SocketAddr,
+        pki: Arc<Pki>,
+        strangers: usize,
+        known: usize,
+    ) -> io::Result<Self> {
         let now = Timestamp::now();
         let (first, _) = pki.serving(now).map_err(io::Error::other)?;
         let serving = Arc::new(certs::Serving::new(first));
@@ -63,8 +75,8 @@ impl Listener {
             Arc::new(Clients::new(pki.ca_der().map_err(io::Error::other)?).map_err(io::Error::other)?);
         let tls = certs::server_config(clients.clone(), serving.clone()).map_err(io::Error::other)?;
         let tcp = TcpListener::bind(listen).await?;
-        let permits = Arc::new(Semaphore::new(connections));
-        Ok(Self { tcp, tls: TlsAcceptor::from(Arc::new(tls)), clients, serving, pki, permits })
+        let guests = Arc::new(Guests::new(strangers, known));
+        Ok(Self { tcp, tls: TlsAcceptor::from(Arc::new(tls)), clients, serving, pki, guests })
     }
 
     /// The address that was bound.
@@ -81,13 +93,15 @@ impl Listener {
             async move { shutdown.run_until_cancelled(this.renew()).await }
         });
         while let Some(accepted) = shutdown.run_until_cancelled(this.accept()).await {
-            let Some((stream, permit)) = accepted else { continue };
+            let Some((stream, seat)) = accepted else { continue };
             let (this, core, shutdown) = (this.clone(), core.clone(), shutdown.clone());
             tasks.spawn(async move {
-                if let Err(error) = this.connection(stream, core, shutdown).await {
-                    tracing::debug!(%error, "connection ended");
+                let leave = seat.leave.clone();
+                let connection = this.connection(stream, core, Arc::new(seat), shutdown);
+                // A stranger is sent away at once; a known client is asked to end in `connection`.
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, sent_away = leave.is_cancelled(), "connection ended");
                 }
-                drop(permit);
             });
         }
         tasks.close();
@@ -96,12 +110,12 @@ impl Listener {
         }
     }
 
-    async fn accept(&self) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-        let permit = self.permits.clone().acquire_owned().await.ok()?;
+    async fn accept(&self) -> Option<(TcpStream, Seat)> {
         match self.tcp.accept().await {
-            Ok((stream, _)) => Some((stream, permit)),
+            Ok((stream, peer)) => Some((stream, self.guests.enter(peer.ip()))),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
+                self.guests.make_room();
                 time::sleep(RETRY_ACCEPT).await;
                 None
             }
@@ -112,17 +126,26 @@ impl Listener {
         &self,
         tcp: TcpStream,
         core: Arc<Core>,
+        seat: Arc<Seat>,
         shutdown: CancellationToken,
     ) -> Result<(), BoxError> {
         tcp.set_nodelay(true)?;
-        let tls = time::timeout(HANDSHAKE, self.tls.accept(tcp)).await??;
+        let handshake = time::timeout(HANDSHAKE, self.tls.accept(tcp));
+        let tls = seat.leave.run_until_cancelled(handshake).await.ok_or("its place was needed")???;
         let identity = self.clients.identity(tls.get_ref().1.peer_certificates().unwrap_or_default());
-        let io = TokioIo::new(StallGuard::new(tls, STALL));
+        let known = identity.is_some();
+        if known && !seat.is_known_now() {
+            return Err("all connections are busy".into());
+        }
+        let io = TokioIo::new(StallGuard::new(tls, STALL, HEADERS));
+        let leave = seat.leave.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let (core, identity): (Arc<Core>, Option<Identity>) = (core.clone(), identity.clone());
+            let busy = seat.begin();
             async move {
-                let request = request.map(body::boxed);
-                Ok::<_, Infallible>(core.handle(identity, request).await)
+                let reply = core.handle(identity, request.map(body::boxed)).await;
+                // The answer lasts as long as its body.
+                Ok::<_, Infallible>(reply.map(|reply| body::holding(reply, busy)))
             }
         });
         let builder = builder();
@@ -131,6 +154,9 @@ impl Listener {
         tokio::select! {
             ended = connection.as_mut() => return ended,
             () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+            () = leave.cancelled(), if known => connection.as_mut().graceful_shutdown(),
+            () = leave.cancelled(), if !known => return Err("its place was needed".into()),
+            () = time::sleep(STRANGER), if !known => connection.as_mut().graceful_shutdown(),
         }
         time::timeout(GRACE, connection).await?
     }

@@ -82,7 +82,8 @@ fn target(group: &str, version: &str, segments: &[&str]) -> Option<Target> {
 pub(crate) fn verb(method: &Method, target: &Target, watch: bool) -> &'static str {
     let collection = target.name.is_empty();
     match *method {
-        Method::GET | Method::HEAD if watch || target.watch => "watch",
+        // `?watch=true` turns lists into watches; an object that is named is only got.
+        Method::GET | Method::HEAD if target.watch || (watch && collection) => "watch",
         Method::GET | Method::HEAD if collection => "list",
         Method::GET | Method::HEAD => "get",
         Method::POST => "create",

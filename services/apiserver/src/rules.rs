@@ -48,15 +48,26 @@ impl Rules {
     /// Drops what the kind does not know from what a client sent, and names it.
     ///
     /// # Errors
-    /// 400 when a value of a built-in kind has a type that its field cannot take.
+    /// 400 when a value has a type that its field cannot take.
     pub(crate) fn trim(&self, kind: &'static Kind, value: &mut Value) -> Result<Problems, Status> {
+        self.trim_typed(kind, value).map_err(|why| Status::undecodable(&kind.kind, &kind.version, why))
+    }
+
+    /// The same; `Err` is the decoder's text, for those who answer otherwise. Custom kinds are checked for their
+    /// metadata only: the rest is for validation.
+    pub(crate) fn trim_typed(&self, kind: &'static Kind, value: &mut Value) -> Result<Problems, String> {
         let schema = self.schema(kind);
+        if !matches!(value.get("metadata"), None | Some(Value::Null | Value::Object(_))) {
+            return Err(
+                "json: cannot unmarshal metadata into Go struct field of type v1.ObjectMeta".to_owned()
+            );
+        }
         let unknown = schema::prune(schema, value);
         if kind.custom().is_none() {
             if let Some(error) = schema::check_types(schema, value).first() {
-                return Err(Status::undecodable(&kind.kind, &kind.version, error));
+                return Err(error.to_string());
             }
-            drop_nulls(value);
+            schema::settle_nulls(schema, value);
         }
         Ok(unknown.iter().map(|path| format!("unknown field {}", wire::quote(path))).collect())
     }
@@ -122,16 +133,4 @@ fn compiled(kind: &Kind, crds: &[Value]) -> Result<Arc<Schema>, BoxError> {
     let version = versions.into_iter().find(|version| version["name"] == *kind.version);
     let version = version.ok_or_else(|| format!("CRD {} lacks {}", kind.qualified_kind(), kind.version))?;
     Ok(Schema::compile(&version["schema"]["openAPIV3Schema"])?)
-}
-
-/// Drops nulls, which the types of built-in kinds read as absent.
-fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, value| !value.is_null());
-            fields.values_mut().for_each(drop_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
-        _ => {}
-    }
 }

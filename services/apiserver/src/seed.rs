@@ -1,10 +1,10 @@
-//! Objects that exist before anybody creates them: the first namespaces and our own CRDs.
+//! Objects that exist before anybody creates them: the first namespaces, the system's priority classes, our own CRDs.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::{CommitError, Expect, Op, Store, Txn};
 
-use crate::{body::BoxError, object, random, stored};
+use crate::{admission, body::BoxError, object, random, stored};
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 const CRDS: (&str, &str, &str) = ("apiextensions.k8s.io", "v1", "customresourcedefinitions");
@@ -29,6 +29,12 @@ pub(crate) async fn plant(store: &Store, crds: &[Value], now: Timestamp) -> Resu
         let key = stored::namespace_key(name);
         if store.get(&key).is_none() {
             ops.push(put(key, Expect::Absent, namespace(name, now)));
+        }
+    }
+    for class in admission::system_classes() {
+        let key = format!("scheduling.k8s.io/priorityclasses//{}", object::name(&class));
+        if store.get(&key).is_none() {
+            ops.push(put(key, Expect::Absent, identified(class, now)));
         }
     }
     for crd in crds {
@@ -66,6 +72,14 @@ fn namespace(name: &str, now: Timestamp) -> Value {
     })
 }
 
+/// A new object that the server itself makes.
+fn identified(mut new: Value, now: Timestamp) -> Value {
+    object::set(&mut new, "uid", Value::from(random::uid()));
+    object::set(&mut new, "creationTimestamp", object::time(now));
+    object::set(&mut new, "generation", Value::from(1));
+    new
+}
+
 /// A CRD as it is shown: its definition from this build, its identity and what users added from the store.
 fn served(crd: &Value, old: Option<&Value>, now: Timestamp) -> Value {
     let mut new = crd.clone();
@@ -78,9 +92,7 @@ fn served(crd: &Value, old: Option<&Value>, now: Timestamp) -> Value {
             new["status"] = status(crd, &old["status"]["conditions"][0]["lastTransitionTime"]);
         }
         None => {
-            object::set(&mut new, "uid", Value::from(random::uid()));
-            object::set(&mut new, "creationTimestamp", object::time(now));
-            object::set(&mut new, "generation", Value::from(1));
+            new = identified(new, now);
             new["status"] = status(crd, &object::time(now));
         }
     }

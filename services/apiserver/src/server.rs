@@ -44,8 +44,11 @@ pub struct Config {
     pub pki_dir: PathBuf,
     /// The way to nodes' exec, attach, log, port-forward and proxy endpoints. Default: none can be reached.
     pub kubelet: Arc<dyn KubeletConnector>,
-    /// The most connections at a time; more wait to be accepted. Default 4096.
+    /// The most connections of clients with a certificate; one more takes the place of the one that has been idle longest.
+    /// Default 4096.
     pub max_connections: usize,
+    /// The most connections that have not proved who they are; one more takes the place of the oldest. Default 256.
+    pub max_strangers: usize,
     /// Network and prefix length of services' cluster addresses. Default `10.96.0.0/20`.
     pub service_network: (Ipv4Addr, u8),
     /// The namespace of in-process clients that name none. Default `default`.
@@ -94,6 +97,7 @@ impl Default for Config {
             pki_dir: PathBuf::from("pki"),
             kubelet: Arc::new(NoKubelet),
             max_connections: 4096,
+            max_strangers: 256,
             service_network: (Ipv4Addr::new(10, 96, 0, 0), 20),
             default_namespace: "default".to_owned(),
         }
@@ -119,7 +123,8 @@ impl Server {
         let rules = Rules::new(&crds).map_err(BuildError::Crds)?;
         let (network, prefix) = config.service_network;
         let listen_error = |source| BuildError::Listen { address: config.listen, source };
-        let bound = Listener::bind(config.listen, pki.clone(), config.max_connections).await;
+        let (strangers, known) = (config.max_strangers, config.max_connections);
+        let bound = Listener::bind(config.listen, pki.clone(), strangers, known).await;
         let listener = bound.map_err(listen_error)?;
         let address = listener.address().map_err(listen_error)?;
         let core = Arc::new(Core {

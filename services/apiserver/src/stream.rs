@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Collected, Limited};
 use hyper::{body::Incoming, client::conn::http1, upgrade};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use wire::{Qualified, Reason, Status};
+use wire::{Qualified, Reason, Status, status::Details};
 
 use crate::{
     body::{self, Reply, RequestBody},
@@ -22,6 +22,9 @@ use crate::{
     stored,
     verb::Call,
 };
+
+/// The most that is read of what a node says against a request.
+const MAX_REFUSAL: usize = 16 * 1024;
 
 /// Forwards a request to the node it concerns.
 pub(crate) async fn open(call: Call<'_>, parts: Parts, body: RequestBody) -> Result<Reply, Status> {
@@ -45,7 +48,36 @@ pub(crate) async fn open(call: Call<'_>, parts: Parts, body: RequestBody) -> Res
     if call.kind().plural == "nodes" && call.core.store.get(&call.key()).is_none() {
         return Err(call.not_found());
     }
-    forward(call.core, &node, &path, parts, body).await
+    let reply = forward(call.core, &node, &path, parts, body).await?;
+    if call.target.subresource == "log" && !reply.status().is_success() {
+        return Err(failed_log(&call.target.name, reply).await);
+    }
+    Ok(reply)
+}
+
+/// What the node says against a log request, as the API server says it (`GenericHttpResponseChecker`).
+async fn failed_log(pod: &str, reply: Reply) -> Status {
+    let code = reply.status().as_u16();
+    let text = Limited::new(reply.into_body(), MAX_REFUSAL).collect().await.map(Collected::to_bytes);
+    let text = String::from_utf8_lossy(&text.unwrap_or_default()).trim_end().to_owned();
+    match code {
+        400 => Status::bad_request(text),
+        404 => {
+            let why = format!("the server could not find the requested resource ( pods/log {pod})");
+            Status::failure(404, Reason::NotFound, why).with(about_log(pod))
+        }
+        500 => Status::internal(text),
+        code => {
+            let why = format!(
+                "the server responded with the status code {code} but did not return more information ( pods/log {pod})"
+            );
+            Status { reason: None, ..Status::failure(code, Reason::InternalError, why) }.with(about_log(pod))
+        }
+    }
+}
+
+fn about_log(pod: &str) -> Details {
+    Details { name: pod.to_owned(), kind: "pods/log".to_owned(), ..Details::default() }
 }
 
 fn pod(call: &Call<'_>) -> Result<Value, Status> {

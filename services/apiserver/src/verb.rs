@@ -99,7 +99,9 @@ async fn write(call: &mut Call<'_>, verb: &str, parts: &Parts, body: &[u8]) -> R
 
 fn with_warnings(mut reply: Reply, warnings: &[String]) -> Reply {
     for warning in warnings {
-        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        // A header is one line.
+        let line = warning.replace(|letter: char| letter.is_control(), " ");
+        let quoted = line.replace('\\', "\\\\").replace('"', "\\\"");
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
             reply.headers_mut().append(header::WARNING, value);
         }

@@ -93,7 +93,7 @@ impl View {
 
     /// A bookmark's object.
     pub(crate) fn bookmark(&self, revision: u64, initial_end: bool) -> Vec<u8> {
-        let mut meta = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        let mut meta = json!({"resourceVersion": revision.to_string()});
         if initial_end {
             meta["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }

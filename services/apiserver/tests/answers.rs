@@ -157,7 +157,7 @@ async fn options_that_make_no_sense() {
     check(&answer, 400, "BadRequest", text);
     assert_eq!(
         api.get(&format!("{MAPS}?continue=rubbish&limit=1")).await.expect(400)["message"],
-        "continue key is not valid"
+        "invalid continue token: continue key is not valid: illegal base64 data at input byte 6"
     );
     let future = api.get(&format!("{MAPS}?resourceVersion=999999&resourceVersionMatch=NotOlderThan")).await;
     let status = future.expect(504);

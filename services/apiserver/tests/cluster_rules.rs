@@ -236,3 +236,115 @@ async fn everything_is_still_there_after_a_restart() {
     // Nothing that exists already is written again.
     assert_eq!(store.revision(), before);
 }
+
+const PODS: &str = "/api/v1/namespaces/default/pods";
+const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
+
+// Facts: the texts of the admission plugins ServiceAccount and Priority. The account `default` may come after the first
+// pods, and Kubernetes waits for it; here it gives a pod nothing, so nobody waits.
+#[tokio::test]
+async fn a_pod_names_an_account_and_a_priority_class_that_exist() {
+    let api = start().await;
+    let with = |field: &str, value: Value| {
+        let mut pod = pod("p");
+        pod["spec"][field] = value;
+        pod
+    };
+    let refused = api.post(PODS, &with("serviceAccountName", json!("robot"))).await.expect(403);
+    assert_eq!(
+        refused["message"],
+        "pods \"p\" is forbidden: error looking up service account default/robot: serviceaccount \"robot\" not found"
+    );
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}});
+    api.post("/api/v1/namespaces/default/serviceaccounts", &account).await.expect(201);
+    api.post(&format!("{PODS}?dryRun=All"), &with("serviceAccountName", json!("robot"))).await.expect(201);
+    let refused = api.post(PODS, &with("priorityClassName", json!("high"))).await.expect(403);
+    assert_eq!(refused["message"], "pods \"p\" is forbidden: no PriorityClass with name high was found");
+    let class = |name: &str, value: i64, default: bool| {
+        json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
+            "value": value, "globalDefault": default, "preemptionPolicy": "Never"})
+    };
+    let classes = "/apis/scheduling.k8s.io/v1/priorityclasses";
+    let dry = format!("{PODS}?dryRun=All");
+    api.post(classes, &class("high", 1000, false)).await.expect(201);
+    let made = api.post(&dry, &with("priorityClassName", json!("high"))).await.expect(201);
+    assert_eq!(
+        (&made["spec"]["priority"], &made["spec"]["preemptionPolicy"]),
+        (&json!(1000), &json!("Never"))
+    );
+    api.post(&dry, &with("priority", json!(7))).await.expect(403);
+    api.post(classes, &class("usual", 10, true)).await.expect(201);
+    let made = api.post(&dry, &pod("p")).await.expect(201);
+    assert_eq!(
+        (&made["spec"]["priority"], &made["spec"]["priorityClassName"]),
+        (&json!(10), &json!("usual"))
+    );
+    let system = api.get(&format!("{classes}/system-node-critical")).await.expect(200);
+    assert_eq!(system["value"], 2_000_001_000);
+    let made = api.post(&dry, &with("priorityClassName", json!("system-node-critical"))).await.expect(201);
+    assert_eq!(made["spec"]["priority"], 2_000_001_000);
+}
+
+// Facts: the texts of the admission plugin RuntimeClass.
+#[tokio::test]
+async fn a_runtime_class_adds_its_overhead_to_the_pod() {
+    let api = start().await;
+    let class = json!({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "heavy"},
+        "handler": "heavy", "overhead": {"podFixed": {"cpu": "250m", "memory": "120Mi"}}});
+    api.post("/apis/node.k8s.io/v1/runtimeclasses", &class).await.expect(201);
+    let mut sent = pod("p");
+    sent["spec"]["runtimeClassName"] = "heavy".into();
+    let made = api.post(PODS, &sent).await.expect(201);
+    assert_eq!(made["spec"]["overhead"], json!({"cpu": "250m", "memory": "120Mi"}));
+    sent["metadata"]["name"] = "q".into();
+    sent["spec"]["overhead"] = json!({"cpu": "0.25", "memory": "120Mi"});
+    api.post(PODS, &sent).await.expect(201);
+    sent["spec"]["overhead"] = json!({"cpu": "1"});
+    let refused = api.post(PODS, &sent).await.expect(403);
+    assert_eq!(
+        refused["message"],
+        "pods \"q\" is forbidden: pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
+    );
+    let mut plain = pod("r");
+    plain["spec"]["overhead"] = json!({"cpu": "1"});
+    api.post(PODS, &plain).await.expect(403);
+}
+
+// Facts: the admission plugins StorageObjectInUseProtection and PersistentVolumeClaimResize.
+#[tokio::test]
+async fn claims_are_protected_from_the_start_and_grow_only_where_their_class_allows() {
+    let api = start().await;
+    let class = |name: &str, grows: bool| {
+        json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": name},
+            "provisioner": "x", "allowVolumeExpansion": grows})
+    };
+    let claim = |class: &str| {
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": class},
+            "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": class, "volumeName": "v",
+                "resources": {"requests": {"storage": "1Gi"}}}})
+    };
+    let more = json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}});
+    for (name, grows) in [("fixed", false), ("elastic", true)] {
+        api.post("/apis/storage.k8s.io/v1/storageclasses", &class(name, grows)).await.expect(201);
+        let made = api.post(CLAIMS, &claim(name)).await.expect(201);
+        assert_eq!(made["metadata"]["finalizers"], json!(["kubernetes.io/pvc-protection"]));
+        let path = format!("{CLAIMS}/{name}");
+        api.patch(&path, "merge", &more).await.expect(422);
+        let bound = json!({"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}});
+        api.patch(&format!("{path}/status"), "merge", &bound).await.expect(200);
+        let grown = api.patch(&path, "merge", &more).await;
+        if grows {
+            grown.expect(200);
+        } else {
+            assert_eq!(
+                grown.expect(403)["message"],
+                "persistentvolumeclaims \"fixed\" is forbidden: only dynamically provisioned pvc can be resized and the \
+                 storageclass that provisions the pvc must support resize"
+            );
+        }
+    }
+    let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v"},
+        "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}}});
+    let made = api.post("/api/v1/persistentvolumes", &volume).await.expect(201);
+    assert_eq!(made["metadata"]["finalizers"], json!(["kubernetes.io/pv-protection"]));
+}

@@ -26,6 +26,44 @@ async fn a_plain_object_goes_at_once() {
     assert_eq!(api.delete(&format!("{MAPS}/a"), &Value::Null).await.status, 404);
 }
 
+// Fact: some stores of kube-apiserver have `ReturnDeletedObject`; the object is as it was stored, without a
+// deletionTimestamp, at the revision of its deletion.
+#[tokio::test]
+async fn a_pod_that_goes_at_once_is_answered_as_it_was() {
+    let api = start().await;
+    let mut made = api.post(PODS, &pod("p")).await.expect(201);
+    let gone = api.delete(&format!("{PODS}/p"), &Value::Null).await.expect(200);
+    made["metadata"]["resourceVersion"] = gone["metadata"]["resourceVersion"].clone();
+    assert_eq!(gone, made);
+    assert_eq!(gone["metadata"]["resourceVersion"], api.store.revision().to_string());
+}
+
+// Facts: 202 is only for who says `orphanDependents: false` about an object that stays for now; namespaces have no
+// deletecollection.
+#[tokio::test]
+async fn who_asks_in_the_old_way_is_told_that_the_object_stays_for_now() {
+    let api = start().await;
+    for name in ["a", "b"] {
+        let mut map = config_map(name, "1");
+        map["metadata"]["finalizers"] = json!(["example.com/hold"]);
+        api.post(MAPS, &map).await.expect(201);
+    }
+    api.delete(&format!("{MAPS}/a"), &json!({"orphanDependents": false})).await.expect(202);
+    api.delete(&format!("{MAPS}/b"), &json!({"propagationPolicy": "Background"})).await.expect(200);
+    assert_eq!(api.delete("/api/v1/namespaces", &Value::Null).await.status, 405);
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_the_object_as_it_would_be_marked() {
+    let api = start().await;
+    let mut map = config_map("a", "1");
+    map["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    let made = api.post(MAPS, &map).await.expect(201);
+    let shown = api.delete(&format!("{MAPS}/a"), &json!({"dryRun": ["All"]})).await.expect(200);
+    assert!(shown["metadata"]["deletionTimestamp"].is_string(), "{shown}");
+    assert_eq!(api.get(&format!("{MAPS}/a")).await.expect(200), made);
+}
+
 #[tokio::test]
 async fn preconditions_must_hold() {
     let api = start().await;

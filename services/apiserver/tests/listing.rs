@@ -67,6 +67,72 @@ async fn a_page_of_a_forgotten_revision_is_expired() {
     let token = first["metadata"]["continue"].as_str().unwrap();
     let status = api.get(&format!("{MAPS}?limit=2&continue={token}")).await.expect(410);
     assert_eq!(status["reason"], "Expired");
+    // Facts: `handleCompactedErrorForPaging` gives a token for the newest revision, and says what that means.
+    let text = status["message"].as_str().unwrap();
+    assert!(text.contains("use the continue token in this response to retrieve the remainder"), "{text}");
+    let token = status["metadata"]["continue"].as_str().unwrap();
+    let rest = api.get(&format!("{MAPS}?continue={token}")).await.expect(200);
+    assert_eq!(names(&rest)[..2], ["m2", "m3"]);
+    assert!(names(&rest).contains(&"z29"));
+    let exact = api.get(&format!("{MAPS}?resourceVersion=2&resourceVersionMatch=Exact")).await.expect(410);
+    assert_eq!(exact["message"], "The resourceVersion for the provided list is too old.");
+}
+
+// Facts: `DecodeContinue` and the list of the etcd store refuse these; a token does not climb out of its list.
+#[tokio::test]
+async fn continue_tokens_that_make_no_sense_are_refused() {
+    use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+    let api = start().await;
+    fill(&api, 4).await;
+    let first = api.get(&format!("{MAPS}?limit=2")).await.expect(200);
+    assert_eq!(first["metadata"]["remainingItemCount"], 2);
+    let token = first["metadata"]["continue"].as_str().unwrap();
+    let both = api.get(&format!("{MAPS}?limit=2&continue={token}&resourceVersion=1")).await.expect(400);
+    assert_eq!(both["message"], "specifying resource version is not allowed when using continue");
+    api.get(&format!("{MAPS}?limit=2&continue={token}&resourceVersion=0")).await.expect(200);
+    for (token, why) in [
+        (r#"{"v":"v1","rv":1,"start":"a"}"#, "server does not recognize this encoded version v1"),
+        (
+            r#"{"v":"meta.k8s.io/v1","start":"a"}"#,
+            "incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
+        ),
+        (r#"{"v":"meta.k8s.io/v1","rv":1}"#, "encoded start key empty (version meta.k8s.io/v1)"),
+        (r#"{"v":"meta.k8s.io/v1","rv":-1,"start":"../secrets/a"}"#, "../secrets/a"),
+    ] {
+        let token = BASE64_URL_SAFE_NO_PAD.encode(token);
+        let status = api.get(&format!("{MAPS}?continue={token}")).await.expect(400);
+        let want = format!("invalid continue token: continue key is not valid: {why}");
+        assert_eq!(status["message"], want);
+    }
+}
+
+// Fact: a page at a revision is a page of that revision (the legacy meaning of limit with resourceVersion).
+#[tokio::test]
+async fn pages_of_an_older_revision_show_what_was_there_whatever_changed_since() {
+    let api = start().await;
+    fill(&api, 20).await;
+    let then = api.store.revision();
+    let whole =
+        api.get(&format!("{MAPS}?resourceVersion={then}&resourceVersionMatch=Exact")).await.expect(200);
+    for n in [0, 1, 2, 7, 12, 13, 19] {
+        api.delete(&format!("{MAPS}/m{n}"), &Value::Null).await.expect(200);
+    }
+    for name in ["a", "m10a", "m3a", "z"] {
+        api.post(MAPS, &config_map(name, "1")).await.expect(201);
+    }
+    api.post(MAPS, &config_map("m0", "again")).await.expect(201);
+    api.patch(&format!("{MAPS}/m5"), "merge", &json!({"data": {"key": "2"}})).await.expect(200);
+    for limit in [1, 3, 7, 20, 50] {
+        let (mut items, mut query) = (Vec::new(), format!("?limit={limit}&resourceVersion={then}"));
+        loop {
+            let page = api.get(&format!("{MAPS}{query}")).await.expect(200);
+            assert_eq!(page["metadata"]["resourceVersion"], then.to_string());
+            items.extend(page["items"].as_array().unwrap().iter().cloned());
+            let Some(token) = page["metadata"]["continue"].as_str() else { break };
+            query = format!("?limit={limit}&continue={token}");
+        }
+        assert_eq!(Value::from(items), whole["items"], "limit {limit}");
+    }
 }
 
 #[tokio::test]

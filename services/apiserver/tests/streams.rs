@@ -60,6 +60,11 @@ async fn answer(
         reply.headers_mut().insert("connection", "Upgrade".parse().unwrap());
         return Ok(reply);
     }
+    if let Some(code) = asked.split("tailLines=4").nth(1).and_then(|last| format!("4{last}").parse().ok()) {
+        let mut reply = Response::new(Full::from("container \"main\" in pod \"one\" is waiting to start\n"));
+        *reply.status_mut() = StatusCode::from_u16(code).unwrap();
+        return Ok(reply);
+    }
     let method = request.method().clone();
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let text = format!("{method} {asked} {}", String::from_utf8_lossy(&body));
@@ -95,6 +100,12 @@ async fn logs_come_from_the_node() {
     assert_eq!(api.get(&format!("{PODS}/none/log")).await.status, 404);
     let waiting = api.get(&format!("{PODS}/waiting/log")).await;
     assert_eq!((waiting.status.as_u16(), waiting.text.as_str()), (200, ""));
+    // Facts: `GenericHttpResponseChecker` wraps what the kubelet says against a log request.
+    let status = api.get(&format!("{PODS}/one/log?tailLines=400")).await.expect(400);
+    let text = "container \"main\" in pod \"one\" is waiting to start";
+    assert_eq!((status["kind"].as_str(), status["message"].as_str()), (Some("Status"), Some(text)));
+    let status = api.get(&format!("{PODS}/one/log?tailLines=404")).await.expect(404);
+    assert_eq!(status["message"], "the server could not find the requested resource ( pods/log one)");
     assert_eq!(api.kubectl(&["logs", "one"], "").await, "GET /containerLogs/default/one/main ");
 }
 

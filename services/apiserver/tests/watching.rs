@@ -204,3 +204,41 @@ async fn a_watcher_may_begin_with_a_streamed_list() {
     }
     assert_eq!(seen, ["init", "first", "done", "apply"]);
 }
+
+// Facts: a name and `watch=true` is a get; a plain watch from a revision to come waits for it, a streamed list does not.
+#[tokio::test]
+async fn a_named_object_is_got_and_the_future_is_waited_for() {
+    let api = start().await;
+    let made = api.post(MAPS, &config_map("a", "1")).await.expect(201);
+    assert_eq!(api.get(&format!("{MAPS}/a?watch=true")).await.expect(200), made);
+    let future = api.store.revision() + 2;
+    let path = format!("{MAPS}?watch=1&resourceVersion={future}&timeoutSeconds=2");
+    let write = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        for name in ["b", "c", "d"] {
+            api.post(MAPS, &config_map(name, "1")).await.expect(201);
+        }
+    };
+    let (events, ()) = tokio::join!(api.events(&path), write);
+    assert_eq!(kinds(&events), [("ADDED", "d")]);
+    let path = format!(
+        "{MAPS}?watch=1&resourceVersion=999999&timeoutSeconds=1&sendInitialEvents=true&\
+         resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    );
+    let events = api.events(&path).await;
+    assert_eq!(events[0]["object"]["code"], 504);
+}
+
+// Fact: the watch cache sends the last bookmark two seconds before a watch ends.
+#[tokio::test]
+async fn a_bookmark_comes_shortly_before_the_end() {
+    let api = start().await;
+    let revision = api.store.revision();
+    let path = format!("{MAPS}?watch=1&resourceVersion={revision}&timeoutSeconds=3&allowWatchBookmarks=true");
+    let events = api.events(&path).await;
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["type"], "BOOKMARK");
+    assert_eq!(events[0]["object"]["metadata"], json!({"resourceVersion": revision.to_string()}));
+    let path = format!("{MAPS}?watch=1&resourceVersion={revision}&timeoutSeconds=1&allowWatchBookmarks=true");
+    assert_eq!(api.events(&path).await, Vec::<Value>::new());
+}

@@ -4,7 +4,7 @@ mod conditions;
 use crate::guarded::outcome;
 use crate::resources::Resource;
 use conditions::Remaining;
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, StreamExt as _};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ListParams, PostParams, PropagationPolicy};
 use kube::core::{DynamicObject, ObjectMeta};
@@ -71,8 +71,15 @@ impl Namespaces {
             return Ok(Outcome::Done);
         }
         let mut remaining = Remaining::default();
-        for resource in self.resources.iter() {
-            self.delete_all(name, resource, &mut remaining).await?;
+        // Pods first: what they run may still need their secrets, claims and network policies.
+        let is_pod = |resource: &&Resource| resource.api.group.is_empty() && resource.api.plural == "pods";
+        for resource in self.resources.iter().filter(is_pod) {
+            self.delete_all(name, resource, &mut remaining).await;
+        }
+        if remaining.is_empty() {
+            for resource in self.resources.iter().filter(|resource| !is_pod(resource)) {
+                self.delete_all(name, resource, &mut remaining).await;
+            }
         }
         if remaining.is_empty() {
             return self.finalize(&api, namespace).await.map(|()| Outcome::Done);
@@ -81,8 +88,15 @@ impl Namespaces {
         Ok(Outcome::RetryWithin(PATIENCE))
     }
 
-    /// Deletes what is there of a kind and counts what stays.
-    async fn delete_all(
+    /// Deletes what is there of a kind and counts what stays. What fails is said, and holds up no other kind.
+    async fn delete_all(&self, namespace: &str, resource: &Resource, left: &mut Remaining) {
+        match self.delete_pages(namespace, resource, left).await {
+            Err(error) if Failure::of(&error) != Failure::NotFound => left.failed(&resource.api, &error),
+            _ => {}
+        }
+    }
+
+    async fn delete_pages(
         &self,
         namespace: &str,
         resource: &Resource,
@@ -94,10 +108,15 @@ impl Namespaces {
             let list = api.list_metadata(&page).await?;
             let token = list.metadata.continue_.clone();
             let deletions = list.items.into_iter().map(|object| delete(api.clone(), object.metadata));
-            let left_over: Vec<Option<ObjectMeta>> =
-                stream::iter(deletions).buffered(AT_ONCE).try_collect().await?;
-            for meta in left_over.into_iter().flatten() {
-                left.count(&resource.api, meta.finalizers.as_deref().unwrap_or_default());
+            let done: Vec<_> = stream::iter(deletions).buffered(AT_ONCE).collect().await;
+            for outcome in done {
+                match outcome {
+                    Ok(None) => {}
+                    Ok(Some(meta)) => {
+                        left.count(&resource.api, meta.finalizers.as_deref().unwrap_or_default())
+                    }
+                    Err(error) => left.failed(&resource.api, &error),
+                }
             }
             match token.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),

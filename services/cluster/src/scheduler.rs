@@ -5,6 +5,7 @@
 
 mod affinity;
 mod fit;
+mod taken;
 
 use crate::guarded::outcome;
 use crate::view::{Amounts, NodeView, PodView, add, amounts};
@@ -21,6 +22,7 @@ use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use taken::Taken;
 use tokio_util::sync::CancellationToken;
 
 const NAME: &str = "default-scheduler";
@@ -42,6 +44,8 @@ pub(crate) struct Scheduler {
 
 #[derive(Debug, Default)]
 struct State {
+    /// What the pods that the informer shows on a node take of it.
+    taken: Taken,
     /// Pods given a node that the informer does not show on one yet: uid to node and needs.
     promised: HashMap<String, (String, Amounts)>,
     /// Pods that found no room.
@@ -73,6 +77,7 @@ impl Scheduler {
     }
 
     pub(crate) fn pod_changed(&self, change: &Change<'_, PodView>) {
+        self.state.lock().taken.follow(change.old.map(|old| &**old), change.new.map(|new| &**new));
         if let Some(pod) = change.new
             && pod.pending.is_some()
         {
@@ -169,22 +174,14 @@ impl Scheduler {
 
     /// Every node with what is taken of it.
     fn nodes(&self) -> Vec<(String, Arc<NodeView>, Amounts)> {
-        let mut taken: HashMap<String, Amounts> = HashMap::new();
-        let mut take = |node: &str, needs: &Amounts| {
-            let sum = taken.entry(node.to_owned()).or_default();
-            add(sum, needs);
-            add(sum, &Amounts::from([("pods".to_owned(), wire::Quantity::units(1))]));
+        let mut taken = {
+            let state = self.state.lock();
+            let mut taken = state.taken.clone();
+            state.promised.values().for_each(|(node, needs)| taken.take(node, needs));
+            taken
         };
-        for (_, pod) in self.pods.list() {
-            if !pod.node.is_empty() && !pod.over {
-                take(&pod.node, &pod.requests);
-            }
-        }
-        self.state.lock().promised.values().for_each(|(node, needs)| take(node, needs));
         let nodes = self.nodes.list().into_iter();
-        nodes
-            .map(|(key, node)| (key.name.to_string(), node, taken.remove(&*key.name).unwrap_or_default()))
-            .collect()
+        nodes.map(|(key, node)| (key.name.to_string(), node, taken.of(&key.name))).collect()
     }
 
     fn claims_of(&self, key: &Key, pod: &PodView) -> Vec<(String, Claim)> {

@@ -30,6 +30,9 @@ const STANDARD: &str = "standard";
 /// Keeps a claim while a pod uses it; the name is Kubernetes'.
 const CLAIM_FINALIZER: &str = "kubernetes.io/pvc-protection";
 
+/// Keeps a volume while it is bound; likewise.
+const PROTECTION: &str = "kubernetes.io/pv-protection";
+
 const WORKERS: usize = 4;
 
 /// What the queue holds.

@@ -42,6 +42,7 @@ impl DeleteOptions {
             dry_run,
             grace_period_seconds: grace(body)?,
             propagation,
+            orphan_dependents: body.get("orphanDependents").and_then(Value::as_bool),
             uid: text(body, "/preconditions/uid")?,
             resource_version: text(body, "/preconditions/resourceVersion")?,
         })

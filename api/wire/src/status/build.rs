@@ -19,6 +19,7 @@ impl Status {
             reason: Some(reason),
             details: None,
             code,
+            continue_token: None,
         }
     }
 

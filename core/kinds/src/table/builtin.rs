@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::subresources as sub;
-use super::{Body, Kind, STORED, Storage, Subresource, Text};
+use super::{Body, Kind, ONE_BY_ONE, STORED, Storage, Subresource, Text};
 
 const NAMESPACED: bool = true;
 const CLUSTER: bool = false;
@@ -26,7 +26,10 @@ fn core() -> Vec<Kind> {
             .deprecated("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
         v1("events", "Event", NAMESPACED, Body::Event).short("ev"),
         v1("limitranges", "LimitRange", NAMESPACED, Body::LimitRange).short("limits"),
-        v1("namespaces", "Namespace", CLUSTER, Body::Namespace).short("ns").below(sub::NAMESPACE),
+        v1("namespaces", "Namespace", CLUSTER, Body::Namespace)
+            .short("ns")
+            .below(sub::NAMESPACE)
+            .one_by_one(),
         v1("nodes", "Node", CLUSTER, Body::Node).short("no").below(sub::NODE),
         v1("persistentvolumeclaims", "PersistentVolumeClaim", NAMESPACED, Body::PersistentVolumeClaim)
             .short("pvc")
@@ -159,6 +162,11 @@ impl Kind {
 
     fn below(mut self, subresources: &[Subresource]) -> Kind {
         self.subresources = subresources.to_vec();
+        self
+    }
+
+    fn one_by_one(mut self) -> Kind {
+        self.verbs = ONE_BY_ONE;
         self
     }
 

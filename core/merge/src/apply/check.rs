@@ -39,7 +39,29 @@ fn node(schema: &Schema, value: &Value, path: &mut String, errors: &mut Vec<Stri
         (Value::Array(_), Kind::Array | Kind::Any) | (Value::Null, _) => {}
         (_, Kind::Array) => errors.push(format!("{path}: expected list, got {value}")),
         (_, Kind::Object) => errors.push(format!("{path}: expected map, got {value}")),
+        (_, Kind::String) if !value.is_string() => {
+            errors.push(format!("{path}: expected string, got &value.valueUnstructured{{Value:{value}}}"));
+        }
+        (_, Kind::Integer | Kind::Number) if !value.is_number() => {
+            errors.push(format!("{path}: expected numeric (int or float), got {}", go_type(value)));
+        }
+        (_, Kind::Boolean) if !value.is_boolean() => {
+            errors.push(format!("{path}: expected boolean, got {}", go_type(value)));
+        }
         _ => {}
+    }
+}
+
+/// The type that Go has a JSON value in.
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
     }
 }
 

@@ -13,11 +13,10 @@ fn pod_spec(live: Value, patch: Value, wanted: Value) {
 }
 
 #[test]
-fn json_patch_is_all_or_nothing() {
+fn json_patch_is_applied_in_order_or_refused() {
     let mut object = json!({"a": {"b": 1}});
     let patch = json!([{"op": "replace", "path": "/a/b", "value": 2}, {"op": "remove", "path": "/c"}]);
-    assert!(matches!(json_patch(&mut object, &patch), Err(PatchError::Unfit(_))));
-    assert_eq!(object, json!({"a": {"b": 1}}));
+    assert!(matches!(json_patch(&mut object.clone(), &patch), Err(PatchError::Unfit(_))));
     let patch =
         json!([{"op": "test", "path": "/a/b", "value": 1}, {"op": "add", "path": "/a/c", "value": [1]}]);
     json_patch(&mut object, &patch).unwrap();
@@ -28,7 +27,73 @@ fn json_patch_is_all_or_nothing() {
 #[test]
 fn json_patch_refuses_absurdly_many_operations() {
     let operations = vec![json!({"op": "test", "path": "", "value": {}}); 10_001];
-    assert!(matches!(json_patch(&mut json!({}), &operations.into()), Err(PatchError::Unfit(_))));
+    assert!(matches!(json_patch(&mut json!({}), &operations.into()), Err(PatchError::TooLarge(_))));
+}
+
+/// Kubernetes bounds what `copy` may add at 3 MiB (`JSONPatchMaxCopyBytes`). Twenty doublings of one KiB are a GiB.
+#[test]
+fn copies_that_double_the_object_are_refused_before_they_fill_the_memory() {
+    let mut object = json!({"spec": {"text": "x".repeat(1024)}});
+    let copies: Vec<Value> =
+        (0..25).map(|n| json!({"op": "copy", "from": "/spec", "path": format!("/spec/{n}")})).collect();
+    assert!(matches!(json_patch(&mut object, &copies.into()), Err(PatchError::Unfit(_))));
+    assert!(crate::measure(&object).bytes < 5 << 20);
+}
+
+/// An object nested thousands deep overflows the stack of whoever walks or drops it.
+#[test]
+fn operations_that_nest_the_object_ever_deeper_are_refused() {
+    let copies = (0..200).map(|_| json!({"op": "copy", "from": "/a", "path": "/a/a"}));
+    let moves = (0..200).flat_map(|_| {
+        [
+            json!({"op": "move", "from": "/a", "path": "/b"}),
+            json!({"op": "add", "path": "/a", "value": {}}),
+            json!({"op": "move", "from": "/b", "path": "/a/a"}),
+        ]
+    });
+    let adds = (1..300).map(|n| json!({"op": "add", "path": "/a".repeat(n), "value": {}}));
+    for patch in [copies.collect::<Vec<_>>(), moves.collect(), adds.collect()] {
+        let mut object = json!({"a": {}});
+        assert!(matches!(json_patch(&mut object, &patch.into()), Err(PatchError::Unfit(_))));
+        assert!(crate::measure(&object).depth <= crate::MAX_DEPTH);
+    }
+}
+
+/// Each move of a big part takes a walk through it, so there may not be thousands of those.
+#[test]
+fn moving_a_big_part_about_for_ever_is_refused() {
+    let mut object = json!({"a": "x".repeat(1 << 20)});
+    let there_and_back = [("/a", "/b"), ("/b", "/a")];
+    let moves = (0..200).map(|n| there_and_back[n % 2]);
+    let moves: Vec<Value> =
+        moves.map(|(from, path)| json!({"op": "move", "from": from, "path": path})).collect();
+    assert!(matches!(json_patch(&mut object, &moves.into()), Err(PatchError::Unfit(_))));
+}
+
+/// The texts are those of Go's decoder, as the handler of JSON patches gives them.
+#[test]
+fn what_is_no_patch_is_told_from_what_does_not_fit() {
+    let malformed = |error: &str| Err(PatchError::Malformed(format!("error decoding patch: json: {error}")));
+    let json = |patch: Value| json_patch(&mut json!({"a": 1}), &patch);
+    assert_eq!(
+        json(json!({"op": "add"})),
+        malformed("cannot unmarshal object into Go value of type []handlers.jsonPatchOp")
+    );
+    assert_eq!(
+        json(json!([1])),
+        malformed("cannot unmarshal number into Go value of type handlers.jsonPatchOp")
+    );
+    assert_eq!(
+        json(json!([{"op": 1, "path": "/a"}])),
+        malformed("cannot unmarshal number into Go struct field jsonPatchOp.op of type string")
+    );
+    assert!(matches!(json(json!([{"op": "odd", "path": "/a"}])), Err(PatchError::Unfit(_))));
+    assert!(matches!(json(json!([{"op": "remove", "path": "/b"}])), Err(PatchError::Unfit(_))));
+    let merge = |patch: Value| merge_patch(&mut json!({"a": 1}), &patch);
+    let map = "into Go value of type map[string]interface {}";
+    assert_eq!(merge(json!("x")), malformed(&format!("cannot unmarshal string {map}")));
+    assert_eq!(merge(json!([])), malformed(&format!("cannot unmarshal array {map}")));
+    assert_eq!(merge(Value::Null), Err(PatchError::Malformed("Invalid JSON Patch".to_owned())));
 }
 
 /// The example of RFC 7396.
@@ -42,7 +107,7 @@ fn merge_patch_deletes_with_null_and_replaces_lists() {
         "title": "Hello!", "phoneNumber": "+01-123-456-7890", "author": {"familyName": null}, "tags": ["example"],
         "new": {"a": null, "b": 1},
     });
-    merge_patch(&mut object, &patch);
+    merge_patch(&mut object, &patch).unwrap();
     let wanted = json!({
         "title": "Hello!", "author": {"givenName": "John"}, "tags": ["example"],
         "content": "This will be unchanged", "phoneNumber": "+01-123-456-7890", "new": {"b": 1},

@@ -33,8 +33,9 @@ pub(super) async fn insert(
     writer: Option<&Writer>,
 ) -> Result<Bytes, Status> {
     if !object::text(&value, "resourceVersion").is_empty() {
+        // The store's own error, which is no status: Kubernetes answers 500 without a reason.
         let why = "resourceVersion should not be set on objects to be created";
-        return Err(Status::failure(500, wire::Reason::InternalError, why));
+        return Err(Status { reason: None, ..Status::failure(500, wire::Reason::InternalError, why) });
     }
     stamp(call, &mut value, writer.is_some());
     kinds::prepare_create(call.kind(), &mut value);
@@ -43,7 +44,7 @@ pub(super) async fn insert(
         let mut value = value.clone();
         let name = name(call, &mut value)?;
         let companions = call.core.admission.create(&call.core.store, &call.target, &mut value)?;
-        call.core.rules.validate(call.kind(), "", &value, None)?;
+        draft::validate(call, "", &mut value, None).await?;
         if let Some(writer) = writer {
             writer.track(call.core, call.kind(), None, &mut value);
         }

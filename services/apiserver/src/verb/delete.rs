@@ -38,7 +38,13 @@ pub(super) enum Removed {
 pub(super) async fn delete(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> Result<Reply, Status> {
     let options = options(call, parts, body)?;
     match remove(call, &call.target.name, &call.target.namespace, &options).await? {
-        Removed::Marked(bytes) => call.view()?.reply(StatusCode::OK, &bytes),
+        Removed::Marked(bytes) => {
+            // Only who asked in the old way for its dependents to go is told that it has not gone yet.
+            let pending = options.orphan_dependents == Some(false);
+            let status = if pending { StatusCode::ACCEPTED } else { StatusCode::OK };
+            call.view()?.reply(status, &bytes)
+        }
+        Removed::Gone(bytes) if call.kind().returns_deleted() => call.view()?.reply(StatusCode::OK, &bytes),
         Removed::Gone(bytes) => {
             let uid = stored::decode(call.kind(), &bytes)?["metadata"]["uid"].take();
             let done =
@@ -71,7 +77,7 @@ fn options(call: &Call<'_>, parts: &Parts, body: &[u8]) -> Result<DeleteOptions,
     if body.is_empty() {
         return DeleteOptions::from_request(&call.query, body);
     }
-    let value = input::parse(body, input::language(&parts.headers)?);
+    let value = input::parse(body, input::any_language(&parts.headers)?);
     DeleteOptions::from_value(&value.map_err(|why| Status::undecodable("DeleteOptions", "v1", why))?)
 }
 
@@ -91,8 +97,11 @@ pub(super) async fn remove(
         let companions = call.core.admission.delete(call.kind(), &old)?;
         let new = marked(call, &old, options);
         let gone = modify::is_finished(&new);
-        if options.dry_run || (!gone && object::same(&new, &old)) {
-            return Ok(if gone { Removed::Gone(entry.value) } else { Removed::Marked(entry.value) });
+        match (gone, options.dry_run) {
+            (true, true) => return Ok(Removed::Gone(entry.value)),
+            (false, _) if object::same(&new, &old) => return Ok(Removed::Marked(entry.value)),
+            (false, true) => return Ok(Removed::Marked(draft::unstored(call, new)?)),
+            _ => {}
         }
         let at = Expect::At(entry.revision);
         let committed = if gone {
@@ -101,12 +110,19 @@ pub(super) async fn remove(
             draft::commit(call, &key, Change::Put(at), new, Vec::new()).await?
         };
         match committed {
-            Committed::Stored(bytes) if gone => return Ok(Removed::Gone(bytes)),
+            Committed::Stored(bytes) if gone => return Ok(Removed::Gone(as_it_was(&entry.value, &bytes)?)),
             Committed::Stored(bytes) => return Ok(Removed::Marked(bytes)),
             Committed::Lost(_) => {}
         }
     }
     Err(Status::modified(call.target.resource(), name))
+}
+
+/// The object as it was stored, at the revision of its deletion.
+fn as_it_was(stored: &Bytes, last: &Bytes) -> Result<Bytes, Status> {
+    let last: Value = serde_json::from_slice(last).map_err(Status::internal)?;
+    let revision = object::text(&last, "resourceVersion").parse().map_err(Status::internal)?;
+    Ok(stored::with_revision(stored, revision))
 }
 
 fn check(call: &Call<'_>, old: &Value, options: &DeleteOptions) -> Result<(), Status> {

@@ -41,9 +41,9 @@ pub(super) fn read(
     body: &[u8],
     validation: FieldValidation,
 ) -> Result<Value, Status> {
-    let language = input::language(&parts.headers)?;
+    let language = input::language(call.kind(), &parts.headers)?;
     let mut value = decode(call, body, language)?;
-    let mut problems = repeated(body, language, validation);
+    let mut problems = input::repeated(body, language, validation);
     identify(call, &mut value)?;
     problems.extend(call.core.rules.trim(call.kind(), &mut value)?);
     rules::judge(call.kind(), validation, problems, &mut call.warnings)?;
@@ -63,16 +63,7 @@ pub(super) fn decode(call: &Call<'_>, body: &[u8], language: Language) -> Result
     Err(Status::undecodable(&kind.kind, &kind.version, why))
 }
 
-/// Fields that a JSON body gives twice.
-fn repeated(body: &[u8], language: Language, validation: FieldValidation) -> Vec<String> {
-    if language != Language::Json || validation == FieldValidation::Ignore {
-        return Vec::new();
-    }
-    let paths = schema::duplicates(body);
-    paths.iter().map(|path| format!("duplicate field {}", wire::quote(path))).collect()
-}
-
-/// Checks that a body is of the kind, name and namespace of its URL, and fills them in.
+/// Checks that a body is of the kind, name and namespace of its URL, and fills in all but the name.
 pub(super) fn identify(call: &Call<'_>, value: &mut Value) -> Result<(), Status> {
     let kind = call.kind();
     let api_version = kind.api_version();
@@ -111,10 +102,34 @@ fn place(call: &Call<'_>, value: &mut Value) -> Result<(), Status> {
         )));
     }
     if !wanted.is_empty() && found.is_empty() {
-        let name = Value::from(wanted);
-        object::set(value, "name", name);
+        return Err(Status::bad_request(format!(
+            "the name of the object ({wanted} based on URL) was undeterminable: name must be provided"
+        )));
     }
     Ok(())
+}
+
+/// Refuses what may not be stored. Rules of custom kinds are programs of their authors: they run where they hold up
+/// nobody else.
+pub(super) async fn validate(
+    call: &Call<'_>,
+    subresource: &str,
+    new: &mut Value,
+    old: Option<&Value>,
+) -> Result<(), Status> {
+    let kind = call.kind();
+    if !call.core.rules.schema(kind).has_rules() {
+        return call.core.rules.validate(kind, subresource, new, old);
+    }
+    let (core, subresource) = (call.core.clone(), subresource.to_owned());
+    let (value, old) = (new.take(), old.cloned());
+    let checked = tokio::task::spawn_blocking(move || {
+        let result = core.rules.validate(kind, &subresource, &value, old.as_ref());
+        (value, result)
+    });
+    let (value, result) = checked.await.map_err(Status::internal)?;
+    *new = value;
+    result
 }
 
 /// The writer of this request.

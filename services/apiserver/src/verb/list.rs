@@ -21,6 +21,16 @@ pub(super) struct Found {
     pub(super) entries: Vec<Entry>,
 }
 
+/// Where a list begins, and what is known of it.
+struct Start {
+    /// The revision to show, if it is pinned.
+    revision: Option<u64>,
+    /// The key to start after.
+    after: Option<String>,
+    /// How many objects there are from here on, if they were counted.
+    left: Option<usize>,
+}
+
 /// Answers with a list.
 pub(super) fn list(call: &Call<'_>) -> Result<Reply, Status> {
     let options = ListOptions::from_query(&call.query)?;
@@ -42,48 +52,54 @@ pub(super) fn not_from_the_future(call: &Call<'_>, asked: Option<u64>) -> Result
 pub(super) fn find(call: &Call<'_>, options: &ListOptions) -> Result<Found, Status> {
     let filter = Filter::new(call.kind(), options)?;
     let prefix = stored::namespace_prefix(call.kind(), &call.target.namespace);
-    let (revision, after) = start(call, options, &prefix)?;
+    let start = start(call, options, &prefix)?;
+    let after = start.after.clone();
+    let expired = |status: Status| match &options.continue_token {
+        Some(_) => page::expired(after.as_deref().and_then(|after| after.strip_prefix(&prefix))),
+        None => status,
+    };
     let store = &call.core.store;
     if options.limit == 0 {
-        let mut list = page::at(store, &prefix, after.as_deref(), 0, revision)?;
+        let list = page::at(store, &prefix, start.after.as_deref(), 0, start.revision);
+        let mut list = list.map_err(expired)?;
         list.entries.retain(|entry| filter.wants(&entry.key, &entry.value));
         return Ok(Found {
             meta: ListMeta { revision: list.revision, ..ListMeta::default() },
             entries: list.entries,
         });
     }
-    fill(store, &prefix, &filter, after, options.limit, revision)
+    fill(store, &prefix, &filter, start, options.limit).map_err(expired)
 }
 
-/// The revision to show, if it is pinned, and the key to start after.
-fn start(
-    call: &Call<'_>,
-    options: &ListOptions,
-    prefix: &str,
-) -> Result<(Option<u64>, Option<String>), Status> {
+/// Where a list begins.
+fn start(call: &Call<'_>, options: &ListOptions, prefix: &str) -> Result<Start, Status> {
     if let Some(token) = &options.continue_token {
         let token = Token::parse(token)?;
-        return Ok((Some(token.revision), Some(format!("{prefix}{}", token.after))));
+        if options.resource_version.unwrap_or(0) != 0 {
+            let why = "specifying resource version is not allowed when using continue";
+            return Err(Status::bad_request(why));
+        }
+        let after = Some(format!("{prefix}{}", token.after));
+        return Ok(Start { revision: token.revision(), after, left: token.left });
     }
     let asked = options.resource_version.filter(|asked| *asked > 0);
     not_from_the_future(call, asked)?;
-    let exact = options.version_match == Some(VersionMatch::Exact);
-    Ok((asked.filter(|_| exact), None))
+    // A page at a revision shows that revision, although nobody said that it must.
+    let exact = match options.version_match {
+        Some(wanted) => wanted == VersionMatch::Exact,
+        None => options.limit > 0,
+    };
+    Ok(Start { revision: asked.filter(|_| exact), after: None, left: None })
 }
 
 /// Fills a page up to its limit, looking further while the filter drops objects.
-fn fill(
-    store: &Store,
-    prefix: &str,
-    filter: &Filter,
-    mut after: Option<String>,
-    limit: usize,
-    mut revision: Option<u64>,
-) -> Result<Found, Status> {
+fn fill(store: &Store, prefix: &str, filter: &Filter, start: Start, limit: usize) -> Result<Found, Status> {
+    let Start { mut revision, mut after, left } = start;
     let mut entries: Vec<Entry> = Vec::new();
     loop {
         let step = if filter.is_empty() { limit } else { STEP.max(limit) };
         let list = page::at(store, prefix, after.as_deref(), step, revision)?;
+        let current = revision.is_none();
         revision = Some(list.revision);
         let last: Option<Arc<str>> = list.entries.last().map(|entry| entry.key.clone());
         let mut wanted = list.entries.into_iter().filter(|entry| filter.wants(&entry.key, &entry.value));
@@ -91,12 +107,17 @@ fn fill(
         let full = entries.len() == limit;
         let more_here = full && wanted.next().is_some();
         let end = if full { entries.last().map(|entry| entry.key.clone()) } else { last };
-        let done = list.remaining == 0 && !more_here;
+        let done = !list.more && !more_here;
         if done || full {
-            let token =
-                (!done).then(|| Token::new(list.revision, end.as_deref().unwrap_or_default(), prefix).text());
-            let remaining = (!done && filter.is_empty()).then_some(list.remaining);
-            return Ok(Found { meta: ListMeta { revision: list.revision, token, remaining }, entries });
+            let end = end.as_deref().unwrap_or_default();
+            // Counted once, when the list begins; every page takes off what it shows.
+            let left = match left {
+                _ if done || !filter.is_empty() => None,
+                Some(left) => Some(left.saturating_sub(entries.len()).max(1)),
+                None => current.then(|| store.count(prefix, Some(end)).max(1)),
+            };
+            let token = (!done).then(|| Token::new(list.revision, end, prefix, left).text());
+            return Ok(Found { meta: ListMeta { revision: list.revision, token, remaining: left }, entries });
         }
         after = end.as_deref().map(str::to_owned);
     }

@@ -27,13 +27,15 @@ pub(super) struct Edit<'e> {
 pub(super) async fn update(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> Result<Reply, Status> {
     let options = CreateOptions::update_from_query(&call.query)?;
     let new = draft::read(call, parts, body, options.field_validation)?;
-    if call.kind().custom().is_some() && object::text(&new, "resourceVersion").is_empty() {
+    let unconditional = matches!(object::text(&new, "resourceVersion"), "" | "0");
+    let unbased = (unconditional && !call.kind().allows_unconditional_update()).then(|| {
         let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
-        rules::refuse(call.kind(), object::name(&new), &[error])?;
-    }
+        // Kubernetes names the resource here, where other refusals name the kind.
+        Status::invalid(call.target.resource(), &call.target.name, &[error])
+    });
     let writer = Some(draft::writer(call, &options.field_manager));
     let subresource = call.target.subresource.clone();
-    let change = &mut |_: &Value| Ok(new.clone());
+    let change = &mut |_: &Value| unbased.clone().map_or_else(|| Ok(new.clone()), Err);
     let edit = Edit { subresource: &subresource, dry_run: options.dry_run, writer, change };
     let bytes = modify(call, edit).await?;
     call.view()?.reply(StatusCode::OK, &bytes)
@@ -67,7 +69,8 @@ async fn settle(
     kinds::prepare_update(call.kind(), rules::subresource_name(edit.subresource), new, old);
     let store = &call.core.store;
     let mut companions = call.core.admission.update(store, call.kind(), new, old, &mut call.warnings)?;
-    call.core.rules.validate(call.kind(), edit.subresource, new, Some(old))?;
+    draft::validate(call, edit.subresource, new, Some(old)).await?;
+    call.core.admission.judge_update(&call.core.store, call.kind(), edit.subresource, new, old)?;
     if let Some(writer) = &edit.writer {
         writer.track(call.core, call.kind(), Some(old), new);
     }

@@ -1,28 +1,35 @@
 //! Patch: JSON patch, merge patch, strategic merge patch, server-side apply.
 
+mod apply;
+mod outcome;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{StatusCode, request::Parts};
 use kinds::Kind;
-use merge::PatchError;
 use serde_json::Value;
-use wire::{
-    FieldError, FieldValidation, PatchKind, PatchOptions, Qualified, Reason, Status, status::Details,
-};
+use wire::{FieldValidation, PatchKind, PatchOptions, Status};
 
+pub(super) use self::outcome::refused;
 use super::{
-    Call, create, draft,
+    Call, draft,
     modify::{self, Edit},
 };
 use crate::{
     body::Reply,
     core::Core,
     input::{self, Language},
-    object,
     ownership::Writer,
-    rules,
 };
+
+/// A patch that is not server-side apply, as it came.
+struct Patch {
+    kind: PatchKind,
+    value: Value,
+    /// What strict decoding found in the patch itself.
+    problems: Vec<String>,
+}
 
 /// Patches an object, or creates it by applying.
 pub(super) async fn patch(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> Result<Reply, Status> {
@@ -30,11 +37,12 @@ pub(super) async fn patch(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> Re
     let options = PatchOptions::from_query(&call.query, kind)?;
     let writer = draft::writer(call, &options.write.field_manager);
     if kind == PatchKind::Apply {
-        return apply(call, body, &options, writer).await;
+        return apply::apply(call, body, &options, writer).await;
     }
-    let patch = input::parse(body, Language::Json);
-    let patch = patch.map_err(|why| Status::bad_request(format!("error decoding patch: {why}")))?;
-    let bytes = change(call, kind, &patch, &options, writer).await?;
+    let value = input::parse(body, Language::Json);
+    let value = value.map_err(|why| Status::bad_request(format!("error decoding patch: {why}")))?;
+    let problems = outcome::problems(kind, body, &value, options.write.field_validation);
+    let bytes = change(call, &Patch { kind, value, problems }, &options, writer).await?;
     call.view()?.reply(StatusCode::OK, &bytes)
 }
 
@@ -51,8 +59,7 @@ fn patch_kind(kind: &Kind, parts: &Parts) -> Result<PatchKind, Status> {
 
 async fn change(
     call: &mut Call<'_>,
-    kind: PatchKind,
-    patch: &Value,
+    patch: &Patch,
     options: &PatchOptions,
     writer: Writer,
 ) -> Result<Bytes, Status> {
@@ -64,15 +71,15 @@ async fn change(
         dry_run: options.write.dry_run,
         writer: Some(writer),
         change: &mut |old: &Value| {
+            let (new, problems) = patched(&core, target, patch, old)?;
             warnings.clear();
-            let mut new = old.clone();
-            merged(&core, target, kind, patch, &mut new)?;
-            let problems = core.rules.trim(target, &mut new)?;
-            if validation == FieldValidation::Strict && !problems.is_empty() {
-                return Err(strict(&new, &problems));
+            match validation {
+                FieldValidation::Strict if !problems.is_empty() => {
+                    return Err(outcome::strict(patch.kind, &patch.value, &new, &problems));
+                }
+                FieldValidation::Warn => warnings = problems,
+                _ => {}
             }
-            rules::judge(target, validation, problems, &mut warnings)?;
-            core.rules.fill(target, &mut new);
             Ok(new)
         },
     };
@@ -81,107 +88,25 @@ async fn change(
     Ok(bytes)
 }
 
-fn merged(
+/// The patched object, and what strict decoding finds in it and in the patch.
+fn patched(
     core: &Arc<Core>,
     kind: &'static Kind,
-    patch_kind: PatchKind,
-    patch: &Value,
-    new: &mut Value,
-) -> Result<(), Status> {
-    match patch_kind {
-        PatchKind::Json => merge::json_patch(new, patch).map_err(refused),
-        PatchKind::Merge => {
-            merge::merge_patch(new, patch);
-            Ok(())
+    patch: &Patch,
+    old: &Value,
+) -> Result<(Value, Vec<String>), Status> {
+    let mut new = old.clone();
+    match patch.kind {
+        PatchKind::Json => merge::json_patch(&mut new, &patch.value).map_err(refused)?,
+        PatchKind::Merge => merge::merge_patch(&mut new, &patch.value).map_err(refused)?,
+        PatchKind::Strategic => {
+            merge::strategic(core.rules.schema(kind), &mut new, &patch.value).map_err(refused)?;
         }
-        PatchKind::Strategic => merge::strategic(core.rules.schema(kind), new, patch).map_err(refused),
-        PatchKind::Apply => Ok(()),
+        PatchKind::Apply => {}
     }
-}
-
-pub(super) fn refused(error: PatchError) -> Status {
-    match error {
-        PatchError::Malformed(why) => Status::bad_request(why),
-        PatchError::Unfit(why) => Status::failure(422, Reason::Invalid, why).with(Details::default()),
-    }
-}
-
-/// How Kubernetes refuses a patch whose outcome has unknown fields: on a field named `patch`.
-fn strict(patched: &Value, problems: &[String]) -> Status {
-    let why = format!("strict decoding error: {}", problems.join(", "));
-    let error = FieldError::invalid("patch", patched.to_string(), why);
-    Status::invalid(Qualified::new("", ""), "", &[error])
-}
-
-/// Server-side apply.
-async fn apply(
-    call: &mut Call<'_>,
-    body: &[u8],
-    options: &PatchOptions,
-    writer: Writer,
-) -> Result<Reply, Status> {
-    let mut applied = draft::decode(call, body, Language::Yaml)?;
-    if !applied["metadata"]["managedFields"].as_array().is_none_or(Vec::is_empty) {
-        return Err(Status::bad_request("metadata.managedFields must be nil"));
-    }
-    draft::identify(call, &mut applied)?;
-    let problems = call.core.rules.trim(call.kind(), &mut applied)?;
-    rules::judge(call.kind(), options.write.field_validation, problems, &mut call.warnings)?;
-    for _ in 0..draft::ATTEMPTS {
-        if call.core.store.get(&call.key()).is_some() {
-            match apply_to_live(call, &applied, options, &writer).await {
-                // Deleted meanwhile: create it.
-                Err(status) if status.is(&Reason::NotFound) => {}
-                answer => return call.view()?.reply(StatusCode::OK, &answer?),
-            }
-        } else if !call.target.subresource.is_empty() {
-            return Err(call.not_found());
-        } else {
-            match apply_to_nothing(call, &applied, options, &writer).await {
-                // Created meanwhile: merge into it.
-                Err(status) if status.is(&Reason::AlreadyExists) => {}
-                answer => return call.view()?.reply(StatusCode::CREATED, &answer?),
-            }
-        }
-    }
-    Err(Status::modified(call.target.resource(), &call.target.name))
-}
-
-async fn apply_to_live(
-    call: &mut Call<'_>,
-    applied: &Value,
-    options: &PatchOptions,
-    writer: &Writer,
-) -> Result<Bytes, Status> {
-    let (core, kind, subresource) = (call.core.clone(), call.target.kind, call.target.subresource.clone());
-    let edit = Edit {
-        subresource: &subresource,
-        dry_run: options.write.dry_run,
-        writer: None,
-        change: &mut |old: &Value| {
-            let mut new = writer.apply(&core, kind, Some(old), applied, options.force)?;
-            core.rules.trim(kind, &mut new)?;
-            core.rules.fill(kind, &mut new);
-            Ok(new)
-        },
-    };
-    modify::modify(call, edit).await
-}
-
-async fn apply_to_nothing(
-    call: &mut Call<'_>,
-    applied: &Value,
-    options: &PatchOptions,
-    writer: &Writer,
-) -> Result<Bytes, Status> {
-    let (wanted, name) = (object::uid(applied).to_owned(), call.target.name.clone());
-    if !wanted.is_empty() {
-        let why = format!(
-            "uid mismatch: the provided object specified uid {wanted}, and no existing object was found"
-        );
-        return Err(Status::conflict(call.target.resource(), &name, why));
-    }
-    let mut new = writer.apply(call.core, call.kind(), None, applied, options.force)?;
-    call.core.rules.fill(call.kind(), &mut new);
-    create::insert(call, new, options.write.dry_run, None).await
+    outcome::object(patch.kind, &patch.value, &new)?;
+    let found = core.rules.trim_typed(kind, &mut new);
+    let found = found.map_err(|why| outcome::invalid(patch.kind, &patch.value, &new, &why))?;
+    core.rules.fill(kind, &mut new);
+    Ok((new, patch.problems.iter().cloned().chain(found).collect()))
 }

@@ -7,6 +7,7 @@ use wire::{CreateOptions, DeleteOptions, FieldError, PatchKind, PatchOptions, Qu
 use super::{
     Call, delete, draft,
     modify::{self, Edit},
+    patch,
 };
 use crate::{
     body::{self, Reply},
@@ -40,7 +41,7 @@ fn success() -> Reply {
 }
 
 fn payload(call: &Call<'_>, parts: &Parts, body: &[u8]) -> Result<Value, Status> {
-    draft::decode(call, body, input::language(&parts.headers)?)
+    draft::decode(call, body, input::any_language(&parts.headers)?)
 }
 
 // --- scale ---
@@ -126,11 +127,11 @@ fn scaled(kind: Option<PatchKind>, mut shown: Value, sent: &Value) -> Result<Val
     match kind {
         None => Ok(sent.clone()),
         Some(PatchKind::Json) => {
-            merge::json_patch(&mut shown, sent).map_err(|error| Status::bad_request(error.to_string()))?;
+            merge::json_patch(&mut shown, sent).map_err(patch::refused)?;
             Ok(shown)
         }
         Some(_) => {
-            merge::merge_patch(&mut shown, sent);
+            merge::merge_patch(&mut shown, sent).map_err(patch::refused)?;
             Ok(shown)
         }
     }

@@ -23,6 +23,8 @@ use crate::{
 
 /// How often a watch that asked for bookmarks gets one.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// The last one comes this long before the watch ends.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 /// A watch without a timeout ends after this much, up to twice that.
 const LIFETIME: u64 = 30 * 60;
 
@@ -52,7 +54,7 @@ enum Turn {
 pub(super) fn watch(call: &Call<'_>) -> Result<Reply, Status> {
     let mut options = ListOptions::from_query(&call.query)?;
     if !call.target.name.is_empty() {
-        // The old form of the URL, `/watch/.../<name>`, and kubectl's for a single object.
+        // The old form of the URL, `/watch/.../<name>`.
         let name = wire::FieldSelector::parse(&format!("metadata.name={}", call.target.name));
         options.fields.terms.extend(name.map_err(Status::bad_request)?.terms);
     }
@@ -71,7 +73,6 @@ impl Feed {
     fn open(call: &Call<'_>, options: &ListOptions) -> Result<Self, Status> {
         let filter = Filter::new(call.kind(), options)?;
         let store = &call.core.store;
-        super::list::not_from_the_future(call, options.resource_version)?;
         let mut prefix = stored::namespace_prefix(call.kind(), &call.target.namespace);
         let scoped = !call.kind().namespaced || !call.target.namespace.is_empty();
         if let Some(name) = filter.exact_name().filter(|_| scoped) {
@@ -80,6 +81,10 @@ impl Feed {
         let from_state =
             options.resource_version.unwrap_or(0) == 0 || options.send_initial_events == Some(true);
         let wants_initial = options.send_initial_events.unwrap_or(from_state);
+        if wants_initial {
+            // A plain watch from a revision that is still to come waits for it.
+            super::list::not_from_the_future(call, options.resource_version)?;
+        }
         let (after, initial) = match (from_state, wants_initial) {
             (_, true) => {
                 let list = store.list(&prefix, None, 0);
@@ -100,7 +105,7 @@ impl Feed {
             initial,
             initial_end: (options.send_initial_events == Some(true) && options.bookmarks).then_some(after),
             bookmarks: options.bookmarks,
-            next_bookmark: now + BOOKMARK_EVERY,
+            next_bookmark: next_bookmark(now, now + Duration::from_secs(lifetime)),
             deadline: now + Duration::from_secs(lifetime),
             shutdown: call.core.shutdown.clone(),
             columns: true,
@@ -133,7 +138,7 @@ impl Feed {
                     return Some(frame("ERROR", &too_old(expired).to_json()));
                 }
                 Turn::Bookmark => {
-                    self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+                    self.next_bookmark = next_bookmark(Instant::now(), self.deadline);
                     return Some(frame("BOOKMARK", &self.view.bookmark(self.watch.progress(), false)));
                 }
                 Turn::End => self.ended = true,
@@ -175,6 +180,12 @@ impl Feed {
             Err(status) => frame("ERROR", &status.to_json()),
         }
     }
+}
+
+/// Regularly, and shortly before the watch ends, so that its client can go on from there.
+fn next_bookmark(now: Instant, deadline: Instant) -> Instant {
+    let last = deadline.checked_sub(LAST_BOOKMARK).filter(|last| *last > now);
+    last.map_or(now + BOOKMARK_EVERY, |last| last.min(now + BOOKMARK_EVERY))
 }
 
 fn frame(kind: &str, object: &[u8]) -> Bytes {

@@ -11,6 +11,8 @@ pub(super) struct Remaining {
     /// By `<plural>.<group>`.
     objects: BTreeMap<String, usize>,
     finalizers: BTreeMap<String, usize>,
+    /// The first failure of each kind, by kind.
+    failures: BTreeMap<String, String>,
 }
 
 // === impl Remaining ===
@@ -23,8 +25,21 @@ impl Remaining {
         }
     }
 
+    pub(super) fn failed(&mut self, kind: &ApiResource, error: &dyn std::fmt::Display) {
+        let kind = format!("{}.{}", kind.plural, kind.group);
+        tracing::debug!(%kind, %error, "content of a namespace could not be deleted");
+        self.failures.entry(kind).or_insert_with(|| error.to_string());
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.objects.is_empty()
+        self.objects.is_empty() && self.failures.is_empty()
+    }
+
+    fn failure(&self) -> Option<String> {
+        let mut texts: Vec<&str> = self.failures.values().map(String::as_str).collect();
+        texts.sort_unstable();
+        let (count, texts) = (texts.len(), texts.join(", "));
+        (count > 0).then(|| format!("Failed to delete all resource types, {count} remaining: {texts}"))
     }
 
     /// The new conditions; None if they say what `old` says.
@@ -47,11 +62,14 @@ impl Remaining {
                 "ParsedGroupVersions",
                 "All legacy kube types successfully parsed",
             ),
-            quiet(
-                "NamespaceDeletionContentFailure",
-                "ContentDeleted",
-                "All content successfully deleted, may be waiting on finalization",
-            ),
+            match self.failure() {
+                None => quiet(
+                    "NamespaceDeletionContentFailure",
+                    "ContentDeleted",
+                    "All content successfully deleted, may be waiting on finalization",
+                ),
+                Some(failure) => loud("NamespaceDeletionContentFailure", "ContentDeletionFailed", &failure),
+            },
             match self.objects.is_empty() {
                 true => {
                     quiet("NamespaceContentRemaining", "ContentRemoved", "All content successfully removed")
@@ -137,5 +155,10 @@ mod tests {
             Some("Some content in the namespace has finalizers remaining: x.io/f in 1 resource instances")
         );
         assert_eq!(remaining.conditions(&said, Timestamp::MAX), None);
+        remaining.failed(&pods, &"refused");
+        remaining.failed(&pods, &"refused again");
+        let said = remaining.conditions(&said, now).unwrap();
+        let failure = "Failed to delete all resource types, 1 remaining: refused";
+        assert_eq!((said[2].status.as_str(), said[2].message.as_deref()), ("True", Some(failure)));
     }
 }

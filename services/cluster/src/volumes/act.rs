@@ -1,7 +1,7 @@
 //! Carries out what was planned for a claim or a volume.
 use super::plan::{self, ClaimFacts, ClaimStep, VolumeStep};
 use super::view::{BIND_COMPLETED, ClaimView, VolumeView};
-use super::{CLAIM_FINALIZER, PROVISIONER, STANDARD, Volumes};
+use super::{CLAIM_FINALIZER, PROTECTION, PROVISIONER, STANDARD, Volumes};
 use crate::view::NodeView;
 use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -81,6 +81,7 @@ impl Volumes {
         let claim = claim.and_then(|claim| self.claims.get(&claim));
         match plan::volume_step(&volume, key, claim.as_deref()) {
             VolumeStep::Nothing => {}
+            VolumeStep::Unprotect => self.unprotect(key, &at).await?,
             VolumeStep::Phase(phase) => self.set_phase(key, &at, phase).await?,
             VolumeStep::Release | VolumeStep::Delete if !self.claim_is_gone(key, &volume).await? => {}
             VolumeStep::Release => self.set_phase(key, &at, "Released").await?,
@@ -147,6 +148,13 @@ impl Volumes {
             self.publish(key, &at, volume).await?;
         }
         Ok(Outcome::Done)
+    }
+
+    async fn unprotect(&self, key: &Key, at: &Precondition) -> Result<(), kube::Error> {
+        let mut left = self.volumes_api().get(&key.name).await?.metadata.finalizers.unwrap_or_default();
+        left.retain(|finalizer| finalizer != PROTECTION);
+        let patch = json!({"metadata": {"finalizers": left}});
+        write::patch(&self.volumes_api(), &key.name, at, patch).await.map(drop)
     }
 
     async fn publish(&self, key: &Key, at: &Precondition, volume: &str) -> Result<(), kube::Error> {

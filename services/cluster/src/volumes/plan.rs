@@ -46,6 +46,8 @@ pub(super) enum ClaimStep {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum VolumeStep {
     Nothing,
+    /// It is bound to nobody: it may go.
+    Unprotect,
     Phase(&'static str),
     /// The claim seems gone: ask the server, then release.
     Release,
@@ -228,7 +230,10 @@ pub(super) fn volume_step(volume: &VolumeView, key: &Key, claim: Option<&ClaimVi
     let phase = |phase: &'static str| {
         if volume.phase == phase { VolumeStep::Nothing } else { VolumeStep::Phase(phase) }
     };
-    if volume.deleting {
+    if volume.deleting && volume.protected && volume.phase != "Bound" {
+        return VolumeStep::Unprotect;
+    }
+    if volume.deleting && volume.phase != "Bound" {
         return VolumeStep::Nothing;
     }
     let Some(reference) = &volume.claim else { return phase("Available") };
@@ -240,7 +245,7 @@ pub(super) fn volume_step(volume: &VolumeView, key: &Key, claim: Option<&ClaimVi
         // It is being bound, or the claim took another one.
         Some(claim) if claim.volume.is_empty() => VolumeStep::Nothing,
         Some(_) | None if volume.phase != "Released" => VolumeStep::Release,
-        Some(_) | None if volume.reclaim && volume.ours => VolumeStep::Delete,
+        Some(_) | None if volume.reclaim && volume.ours && !volume.deleting => VolumeStep::Delete,
         Some(_) | None => VolumeStep::Nothing,
     }
 }

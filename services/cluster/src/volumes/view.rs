@@ -37,6 +37,8 @@ pub(crate) struct ClaimView {
 pub(crate) struct VolumeView {
     pub(crate) at: Option<Precondition>,
     pub(crate) deleting: bool,
+    /// It has the finalizer that keeps it while it is bound.
+    pub(crate) protected: bool,
     pub(crate) class: String,
     pub(crate) capacity: Option<(Quantity, String)>,
     pub(crate) modes: Vec<String>,
@@ -114,6 +116,7 @@ impl VolumeView {
             at,
             claim,
             deleting: meta.deletion_timestamp.is_some(),
+            protected: meta.finalizers.iter().flatten().any(|finalizer| finalizer == super::PROTECTION),
             class: spec.storage_class_name.unwrap_or_default(),
             capacity: storage(spec.capacity.as_ref()),
             modes: spec.access_modes.unwrap_or_default(),

@@ -28,7 +28,10 @@ async fn a_claim_is_bound_and_its_pod_scheduled_without_complaint() {
     assert_eq!(bound["spec"]["storageClassName"], "standard");
     assert_eq!(bound["status"]["capacity"]["storage"], "1Gi");
     let volume = world.until("v1/PersistentVolume", "", &name, |v| v["status"]["phase"] == "Bound").await;
-    assert_eq!(volume["metadata"]["finalizers"], json!(["agent-sandbox.local/volume"]));
+    assert_eq!(
+        volume["metadata"]["finalizers"],
+        json!(["agent-sandbox.local/volume", "kubernetes.io/pv-protection"])
+    );
     world.until("v1/Pod", "default", "p", |p| p["spec"]["nodeName"] == "host").await;
     tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
     let notes = world.notes("default", "p").await;
@@ -131,4 +134,27 @@ async fn a_volume_made_by_hand_is_taken_by_the_claim_it_fits() {
         world.until("v1/PersistentVolumeClaim", "default", "data", |c| c["status"]["phase"] == "Bound").await;
     assert_eq!(bound["spec"]["volumeName"], "mine");
     assert_eq!(bound["status"]["capacity"]["storage"], "5Gi");
+}
+
+/// Facts: a bound volume that is deleted stays until it is no longer bound (the pv-protection controller), and a claim that
+/// no pod uses goes at once, bound or not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_volume_stays_while_it_is_bound() {
+    let world = with_disk().await;
+    let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "mine"},
+        "spec": {"capacity": {"storage": "5Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "by-hand",
+            "hostPath": {"path": "/x"}}});
+    world.create("", volume).await;
+    let mut asking = claim("data", "1Gi");
+    asking["spec"]["storageClassName"] = json!("by-hand");
+    world.create("default", asking).await;
+    world.until("v1/PersistentVolume", "", "mine", |v| v["status"]["phase"] == "Bound").await;
+    world.until("v1/PersistentVolumeClaim", "default", "data", |c| c["status"]["phase"] == "Bound").await;
+    world.delete("v1/PersistentVolume", "", "mine", Background).await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let kept = world.get("v1/PersistentVolume", "", "mine").await.unwrap();
+    assert_eq!(kept["status"]["phase"], "Bound");
+    world.delete("v1/PersistentVolumeClaim", "default", "data", Background).await;
+    world.gone("v1/PersistentVolumeClaim", "default", "data").await;
+    world.gone("v1/PersistentVolume", "", "mine").await;
 }

@@ -52,6 +52,26 @@ impl World {
         self.tasks.spawn(cluster::run(self.client.clone(), config, self.controllers.clone()));
     }
 
+    /// Runs the controllers against a server that fails every deletion of a kind.
+    pub(crate) fn control_refusing(&mut self, path: &'static str) {
+        let inner = self.client.clone();
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let inner = inner.clone();
+            async move {
+                if request.method() == http::Method::DELETE && request.uri().path().contains(path) {
+                    let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                        "message": "refused by the test", "reason": "InternalError", "code": 500});
+                    let reply = http::Response::builder().status(500);
+                    return Ok(reply.body(kube::client::Body::from(body.to_string().into_bytes())).unwrap());
+                }
+                inner.send(request).await
+            }
+        });
+        let client = Client::new(service, "default");
+        let config = cluster::Config { root_ca: "PEM".to_owned(), ..cluster::Config::default() };
+        self.tasks.spawn(cluster::run(client, config, self.controllers.clone()));
+    }
+
     /// An API of any kind: `v1/Pod`, `apps/v1/ReplicaSet`.
     pub(crate) fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
         let (api_version, kind) = kind.rsplit_once('/').unwrap();
