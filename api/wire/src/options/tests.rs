@@ -136,7 +136,7 @@ fn delete_options_come_from_the_body_or_the_query() {
         dry_run: true,
         grace_period_seconds: Some(0),
         propagation: Some(Propagation::Foreground),
-            orphan_dependents: None,
+        orphan_dependents: None,
         uid: Some("u".to_owned()),
         resource_version: Some("5".to_owned()),
     };

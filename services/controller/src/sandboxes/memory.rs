@@ -83,7 +83,10 @@ mod tests {
         for second in 0..20_000 {
             let now = Timestamp::from_second(second).unwrap();
             let key = Key::new("ns", &second.to_string());
-            memories.update(&key, now, |memory| Memory { written: Some(now), ..memory });
+            memories.update(&key, now, |mut memory| {
+                memory.written = Some(now);
+                memory
+            });
         }
         let count = memories.0.lock().by_key.len();
         assert!(count <= FEW, "{count}");

@@ -9,19 +9,22 @@
 
 use apiserver::{Identity, Server};
 use controller::{Config, Controller, Metrics};
-use crd::v1beta1::Sandbox;
+use crd::v1beta1::{LenientSandbox, Sandbox};
 use futures::StreamExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, BodyStream, Full, StreamBody};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::client::Body;
+use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::Store;
+use telemetry::{Clock, SystemClock};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +38,10 @@ pub struct Faults {
     pub watch_delay: Duration,
     /// The next requests of this method whose path ends so are answered with this code.
     pub fail: Arc<Mutex<Vec<Fault>>>,
+    /// All requests of this method whose path ends so are answered with this code, until it is taken away.
+    pub outage: Arc<Mutex<Option<Fault>>>,
+    /// Watches whose path ends so say nothing, until it is taken away.
+    pub held_watch: Arc<watch::Sender<Option<&'static str>>>,
     /// The next requests of this method whose path ends so are carried out, but answered with 504.
     pub lose_answer: Arc<Mutex<Vec<(&'static str, &'static str)>>>,
 }
@@ -87,9 +94,15 @@ impl Bench {
         }
     }
 
-    /// Starts the controllers and waits until they work.
+    /// Starts the controllers.
     pub async fn controller(&self, faults: Faults) -> Running {
-        let controller = Controller::build(Config::default(), faulty(self.client.clone(), faults));
+        self.controller_at(faults, Arc::new(SystemClock)).await
+    }
+
+    /// Starts the controllers with a clock of their own.
+    pub async fn controller_at(&self, faults: Faults, clock: Arc<dyn Clock>) -> Running {
+        let config = Config { clock, ..Config::default() };
+        let controller = Controller::build(config, faulty(self.client.clone(), faults));
         let (metrics, stop) = (controller.metrics(), CancellationToken::new());
         let mut task = JoinSet::new();
         task.spawn(controller.run(stop.clone()));
@@ -112,6 +125,25 @@ impl Bench {
         self.sandboxes.create(&PostParams::default(), &sandbox).await.unwrap()
     }
 
+    /// Creates a Sandbox of this JSON, as it stands there.
+    pub async fn create_raw(&self, name: &str, spec: Value) {
+        let kind = ApiResource::erase::<Sandbox>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), "default", &kind);
+        let object = DynamicObject::new(name, &kind).data(json!({ "spec": with_pod(spec) }));
+        api.create(&PostParams::default(), &object).await.unwrap();
+    }
+
+    /// Every state of Ready that a watch of this Sandbox sees from now on, as `True DependenciesReady`.
+    pub fn watch_ready(&mut self, name: &str) -> Seen {
+        let seen = Seen::default();
+        let (log, stop) = (Arc::clone(&seen.0), self.stop.clone());
+        let (sandboxes, name) = (self.sandboxes.clone(), name.to_owned());
+        self.tasks.spawn(async move {
+            Box::pin(stop.run_until_cancelled(record(sandboxes, name, log))).await;
+        });
+        seen
+    }
+
     pub async fn change(&self, name: &str, spec: Value) {
         let patch = Patch::Merge(json!({ "spec": spec }));
         self.sandboxes.patch(name, &PatchParams::default(), &patch).await.unwrap();
@@ -121,13 +153,50 @@ impl Bench {
     pub async fn wait_ready(&self, name: &str, expected: &str) -> Sandbox {
         let start = Instant::now();
         loop {
-            let sandbox = self.sandboxes.get(name).await.unwrap();
+            let lenient: Api<LenientSandbox> = Api::namespaced(self.client.clone(), "default");
+            let sandbox = lenient.get(name).await.unwrap().sandbox;
             let ready = condition(&sandbox, "Ready");
             if ready.starts_with(expected) {
                 return sandbox;
             }
             assert!(start.elapsed() < Duration::from_secs(20), "{name}: {ready}, expected {expected}");
             tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// What a watch has seen of a Sandbox.
+#[derive(Default)]
+pub struct Seen(Arc<Mutex<Vec<String>>>);
+
+impl Seen {
+    /// Everything up to the moment at which it ends with `last`.
+    pub async fn until(&self, last: &str) -> Vec<String> {
+        let start = Instant::now();
+        loop {
+            let seen = self.0.lock().clone();
+            if seen.last().is_some_and(|seen| seen == last) {
+                return seen;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "{seen:?}, expected {last}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+async fn record(sandboxes: Api<Sandbox>, name: String, log: Arc<Mutex<Vec<String>>>) {
+    loop {
+        let params = WatchParams { send_initial_events: true, ..WatchParams::default() };
+        let params = params.fields(&format!("metadata.name={name}"));
+        let Ok(events) = sandboxes.watch(&params, "0").await else { continue };
+        let mut events = events.boxed();
+        while let Some(Ok(event)) = events.next().await {
+            let (WatchEvent::Added(sandbox) | WatchEvent::Modified(sandbox)) = event else { continue };
+            let ready = condition(&sandbox, "Ready").split(':').next().unwrap_or_default().to_owned();
+            let mut log = log.lock();
+            if log.last() != Some(&ready) {
+                log.push(ready);
+            }
         }
     }
 }
@@ -219,7 +288,9 @@ fn faulty(inner: Client, faults: Faults) -> Client {
             let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
             let watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
             let hit = |what: &(&str, &str)| method == what.0 && path.ends_with(what.1);
-            let failed = take(&faults.fail, |(verb, end, _)| hit(&(verb, end)));
+            let outage = *faults.outage.lock();
+            let failed = take(&faults.fail, |(verb, end, _)| hit(&(verb, end)))
+                .or(outage.filter(|(verb, end, _)| hit(&(verb, end))));
             if let Some((.., code)) = failed {
                 return Ok(status(code));
             }
@@ -227,7 +298,7 @@ fn faulty(inner: Client, faults: Faults) -> Client {
             if take(&faults.lose_answer, |(verb, end)| hit(&(verb, end))).is_some() {
                 return Ok(status(504));
             }
-            Ok::<_, kube::Error>(if watch { late(answer, faults.watch_delay) } else { boxed(answer) })
+            Ok::<_, kube::Error>(if watch { late(answer, path, &faults) } else { boxed(answer) })
         }
     });
     Client::new(service, "default")
@@ -245,11 +316,16 @@ fn boxed(answer: http::Response<Body>) -> Answer {
     answer.map(BodyExt::boxed_unsync)
 }
 
-fn late(answer: http::Response<Body>, delay: Duration) -> Answer {
+fn late(answer: http::Response<Body>, path: String, faults: &Faults) -> Answer {
+    let (delay, held) = (faults.watch_delay, faults.held_watch.subscribe());
     answer.map(|body| {
-        let frames = BodyStream::new(body).then(move |frame| async move {
-            tokio::time::sleep(delay).await;
-            frame
+        let frames = BodyStream::new(body).then(move |frame| {
+            let (mut held, path) = (held.clone(), path.clone());
+            async move {
+                tokio::time::sleep(delay).await;
+                let _ = held.wait_for(|end| end.is_none_or(|end| !path.ends_with(end))).await;
+                frame
+            }
         });
         StreamBody::new(frames).boxed_unsync()
     })
