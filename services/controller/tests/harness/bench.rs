@@ -146,7 +146,8 @@ impl Bench {
 
     pub async fn change(&self, name: &str, spec: Value) {
         let patch = Patch::Merge(json!({ "spec": spec }));
-        self.sandboxes.patch(name, &PatchParams::default(), &patch).await.unwrap();
+        let lenient: Api<LenientSandbox> = Api::namespaced(self.client.clone(), "default");
+        lenient.patch(name, &PatchParams::default(), &patch).await.unwrap();
     }
 
     /// Waits until Ready says so: `True DependenciesReady` for example.
