@@ -15,12 +15,13 @@ const MARK_TEXT: &str =
 
 /// Everything that a running installation makes directly in its data directory. The lock and the mark go last, so that
 /// a purge that was cut short can be made again.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "store",
     "images",
     "pods",
     "volumes",
     "roots",
+    "trash",
     "host",
     "pki",
     "kubeconfig",

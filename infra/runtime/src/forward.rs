@@ -68,7 +68,7 @@ impl Container {
 /// The last thing that the runtime says in its log.
 fn reason(log: &str) -> io::Error {
     let messages = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let last = messages.filter_map(|line| line["msg"].as_str().map(str::to_owned)).last();
+    let last = messages.filter_map(|line| line["msg"].as_str().map(str::to_owned)).next_back();
     let text = last.unwrap_or_else(|| "runsc failed without a word".to_owned());
     if text.contains("refused") {
         return io::ErrorKind::ConnectionRefused.into();

@@ -196,7 +196,7 @@ async fn a_sandbox_needs_a_revision_to_be_replaced_and_a_config_map_does_not() {
     let status = api.put(&format!("{SANDBOXES}/s"), &sandbox("s")).await.expect(422);
     assert_eq!(
         status["message"],
-        "Sandbox.agents.x-k8s.io \"s\" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for \
+        "sandboxes.agents.x-k8s.io \"s\" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for \
          an update"
     );
     api.post(MAPS, &config_map("a", "1")).await.expect(201);

@@ -143,7 +143,7 @@ fn all_pins_are_below_one_mount_and_go_with_the_installation() {
         let network = world.open().await;
         let (a, _) = two(&network).await;
         let pins = a.netns.parent().unwrap().to_owned();
-        let listed = || fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let listed = || fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
         let own =
             |text: &str| text.lines().filter(|line| line.contains(&format!(" {} ", pins.display()))).count();
         assert_eq!(own(&listed()), 1, "the directory is a mount");

@@ -1,5 +1,7 @@
 //! Serves one connection: streams that the client opens come out, data flows both ways, backpressure holds.
 
+mod transmit;
+
 use super::codec::{Decoder, Encoder, Malformed};
 use super::frame::{Frame, status};
 use super::headers::Headers;
@@ -10,10 +12,11 @@ use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use transmit::Transmit;
 
 /// Most streams at a time.
 const STREAMS: usize = 1024;
@@ -363,71 +366,5 @@ impl Receive {
 impl Shared {
     fn answer(&self, frame: Frame) -> Result<(), Broken> {
         self.control.try_send(frame).map_err(|_| Broken::Deaf)
-    }
-}
-
-/// The writing side.
-struct Transmit {
-    shared: Arc<Shared>,
-    control: mpsc::Receiver<Frame>,
-    data: mpsc::Receiver<Outgoing>,
-    encoder: Encoder,
-    buffer: BytesMut,
-}
-
-// === impl Transmit ===
-
-impl Transmit {
-    async fn run<W: AsyncWrite + Unpin>(mut self, mut writer: W) -> io::Result<()> {
-        loop {
-            let end = self.shared.end.clone();
-            // A stream's reply stands before its data because replies are asked for first.
-            tokio::select! {
-                biased;
-                Some(frame) = self.control.recv() => self.encode(&frame)?,
-                Some(data) = self.data.recv() => self.encode_data(data)?,
-                () = end.cancelled() => break,
-            }
-            while self.buffer.len() < MAX_CHUNK && self.encode_more()? {}
-            self.write(&mut writer).await?;
-        }
-        let last = self.shared.state.lock().last();
-        self.encode(&Frame::GoAway { last, status: 0 })?;
-        self.write(&mut writer).await?;
-        writer.shutdown().await
-    }
-
-    /// Takes what waits already into the same write.
-    fn encode_more(&mut self) -> io::Result<bool> {
-        if let Ok(frame) = self.control.try_recv() {
-            self.encode(&frame)?;
-            return Ok(true);
-        }
-        let Ok(data) = self.data.try_recv() else { return Ok(false) };
-        self.encode_data(data)?;
-        Ok(true)
-    }
-
-    fn encode_data(&mut self, Outgoing { id, fin, data }: Outgoing) -> io::Result<()> {
-        {
-            let mut state = self.shared.state.lock();
-            if !state.sends(id) {
-                return Ok(());
-            }
-            if fin {
-                state.finish_output(id);
-            }
-        }
-        self.encode(&Frame::Data { id, fin, data })
-    }
-
-    fn encode(&mut self, frame: &Frame) -> io::Result<()> {
-        self.encoder.encode(frame, &mut self.buffer).map_err(io::Error::other)
-    }
-
-    async fn write<W: AsyncWrite + Unpin>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(&self.buffer).await?;
-        self.buffer.clear();
-        writer.flush().await
     }
 }

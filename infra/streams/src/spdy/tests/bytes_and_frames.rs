@@ -125,32 +125,32 @@ proptest! {
     }
 }
 
-fn check(bytes: &[u8], want: Result<Vec<Frame>, Malformed>) {
-    assert_eq!(read(bytes, usize::MAX).map(|(frames, _)| frames), want, "{bytes:x?}");
+fn check(bytes: &[u8], want: &Result<Vec<Frame>, Malformed>) {
+    assert_eq!(read(bytes, usize::MAX).map(|(frames, _)| frames), *want, "{bytes:x?}");
 }
 
 #[test]
 fn control_frames_are_as_the_protocol_lays_them_out() {
-    check(&[0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 9], Ok(vec![Frame::Ping(9)]));
-    check(&[0x80, 3, 0, 3, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 5], Ok(vec![Frame::Reset { id: 1, status: 5 }]));
+    check(&[0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 9], &Ok(vec![Frame::Ping(9)]));
+    check(&[0x80, 3, 0, 3, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 5], &Ok(vec![Frame::Reset { id: 1, status: 5 }]));
     check(
         &[0, 0, 0, 7, 1, 0, 0, 2, b'h', b'i'],
-        Ok(vec![Frame::Data { id: 7, fin: true, data: Bytes::from_static(b"hi") }]),
+        &Ok(vec![Frame::Data { id: 7, fin: true, data: Bytes::from_static(b"hi") }]),
     );
-    check(&[0x80, 3, 0, 77, 0, 0, 0, 1, 9], Ok(vec![Frame::Unknown(77)]));
+    check(&[0x80, 3, 0, 77, 0, 0, 0, 1, 9], &Ok(vec![Frame::Unknown(77)]));
 }
 
 #[test]
 fn nonsense_is_named() {
-    check(&[0x80, 2, 0, 6, 0, 0, 0, 4, 0, 0, 0, 9], Err(Malformed::Version(2)));
-    check(&[0, 0, 0, 0, 0, 0, 0, 0], Err(Malformed::ZeroStream));
-    check(&[0x80, 3, 0, 6, 0, 0, 0, 5, 0, 0, 0, 9, 9], Err(Malformed::Length(6, 5)));
-    check(&[0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 0], Err(Malformed::ZeroStream));
-    check(&[0x80, 3, 0, 6, 1, 0, 0, 4, 0, 0, 0, 1], Err(Malformed::Flags(6, 1)));
-    check(&[0x80, 3, 0, 3, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0], Err(Malformed::ZeroStatus));
-    check(&[0x80, 3, 0, 1, 0, 0xff, 0xff, 0xff], Err(Malformed::Length(1, 0xff_ffff)));
-    check(&[0x80, 3, 0, 4, 0, 0, 0, 4, 0xff, 0xff, 0xff, 0xff], Err(Malformed::Length(4, 4)));
-    check(&[0x80, 3, 0, 2, 0, 0, 0, 8, 0, 0, 0, 1, 1, 2, 3, 4], Err(Malformed::Compression));
+    check(&[0x80, 2, 0, 6, 0, 0, 0, 4, 0, 0, 0, 9], &Err(Malformed::Version(2)));
+    check(&[0, 0, 0, 0, 0, 0, 0, 0], &Err(Malformed::ZeroStream));
+    check(&[0x80, 3, 0, 6, 0, 0, 0, 5, 0, 0, 0, 9, 9], &Err(Malformed::Length(6, 5)));
+    check(&[0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 0], &Err(Malformed::ZeroStream));
+    check(&[0x80, 3, 0, 6, 1, 0, 0, 4, 0, 0, 0, 1], &Err(Malformed::Flags(6, 1)));
+    check(&[0x80, 3, 0, 3, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0], &Err(Malformed::ZeroStatus));
+    check(&[0x80, 3, 0, 1, 0, 0xff, 0xff, 0xff], &Err(Malformed::Length(1, 0xff_ffff)));
+    check(&[0x80, 3, 0, 4, 0, 0, 0, 4, 0xff, 0xff, 0xff, 0xff], &Err(Malformed::Length(4, 4)));
+    check(&[0x80, 3, 0, 2, 0, 0, 0, 8, 0, 0, 0, 1, 1, 2, 3, 4], &Err(Malformed::Compression));
 }
 
 /// The name/value block of these pairs as a SYN_STREAM, compressed as a client does.
