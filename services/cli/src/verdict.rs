@@ -65,7 +65,7 @@ pub(crate) fn suspended(name: &str, scene: &Scene) -> Verdict {
 
 /// For whoever deletes it: it is gone.
 pub(crate) fn gone(_: &str, scene: &Scene) -> Verdict {
-    if scene.sandbox.is_none() { Verdict::Done } else { Verdict::Wait }
+    if scene.told && scene.sandbox.is_none() { Verdict::Done } else { Verdict::Wait }
 }
 
 fn gone_or_new(name: &str, scene: &Scene) -> Verdict {

@@ -28,6 +28,8 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(crate) struct Scene {
     pub(crate) sandbox: Option<Sandbox>,
+    /// Whether the server has said whether the sandbox is there.
+    pub(crate) told: bool,
     /// Whether the sandbox was there at some time.
     pub(crate) seen: bool,
     pub(crate) pod: Option<Pod>,
@@ -102,6 +104,7 @@ impl Scene {
             News::Sandbox(seen) => match *seen {
                 Ok(seen) => {
                     *patience = Patience::default();
+                    self.told = true;
                     self.seen |= seen.is_some();
                     self.sandbox = seen;
                 }

@@ -15,7 +15,7 @@ const MS: Duration = Duration::from_millis(1);
 
 /// A clock that stands still: what is held back for a while stays back until it is moved.
 fn still() -> ManualClock {
-    ManualClock::new("2026-01-02T03:04:05Z".parse().unwrap())
+    ManualClock::new("2026-01-02T03:04:05Z".parse().expect("a time"))
 }
 
 #[tokio::test]

@@ -99,7 +99,8 @@ mod tests {
         assert_eq!(sweep::names(&dir).len(), 2, "nothing is deleted by the caller");
         trash.discard(&pod).unwrap();
         let shutdown = CancellationToken::new();
-        let run = tokio::spawn(trash.clone().run(shutdown.clone()));
+        let mut run = tokio::task::JoinSet::new();
+        run.spawn(trash.clone().run(shutdown.clone()));
         std::fs::create_dir(&pod).unwrap();
         trash.discard(&pod).unwrap();
         let gone = async {
@@ -109,7 +110,7 @@ mod tests {
         };
         tokio::time::timeout(Duration::from_secs(10), gone).await.unwrap();
         shutdown.cancel();
-        run.await.unwrap();
+        run.join_next().await.unwrap().unwrap();
     }
 
     #[test]

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn with_port(port: Value) -> Value {
+    fn with_port(port: &Value) -> Value {
         let probe = json!({"httpGet": {"port": port}});
         json!({
             "apiVersion": "agents.x-k8s.io/v1beta1", "kind": "Sandbox",
@@ -122,16 +122,16 @@ mod tests {
 
     #[test]
     fn a_sandbox_that_can_be_read_is_read_whole() {
-        let read: LenientSandbox = serde_json::from_value(with_port(json!(80))).unwrap();
+        let read: LenientSandbox = serde_json::from_value(with_port(&json!(80))).unwrap();
         assert!(read.unreadable.is_none());
-        assert_eq!(read.sandbox, serde_json::from_value(with_port(json!(80))).unwrap());
-        assert_eq!(serde_json::to_value(&read).unwrap(), with_port(json!(80)));
+        assert_eq!(read.sandbox, serde_json::from_value(with_port(&json!(80))).unwrap());
+        assert_eq!(serde_json::to_value(&read).unwrap(), with_port(&json!(80)));
     }
 
     /// `x-kubernetes-int-or-string` sets no bounds, so a server takes this port.
     #[test]
     fn one_bad_field_is_named_and_the_rest_is_read() {
-        let document = with_port(json!(3_000_000_000_u64));
+        let document = with_port(&json!(3_000_000_000_u64));
         let read: LenientSandbox = serde_json::from_value(document.clone()).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), document, "it is passed on as it came");
         let why = read.unreadable.unwrap().why;
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_status_that_cannot_be_read_is_none() {
-        let mut document = with_port(json!(80));
+        let mut document = with_port(&json!(80));
         document["status"] = json!({"conditions": [{"lastTransitionTime": "9999-12-31T23:59:59Z"}]});
         let read: LenientSandbox = serde_json::from_value(document).unwrap();
         assert!(read.unreadable.is_none());

@@ -12,7 +12,7 @@ fn scene(ready: (&str, &str), observed: i64, waiting: Option<(&str, &str)>) -> S
     }));
     let pod =
         waiting.map(|(reason, message)| pod(&json!({"waiting": {"reason": reason, "message": message}})));
-    Scene { sandbox: Some(sandbox.expect("sandbox")), seen: true, pod }
+    Scene { sandbox: Some(sandbox.expect("sandbox")), told: true, seen: true, pod }
 }
 
 fn pod(state: &Value) -> Pod {
@@ -66,4 +66,10 @@ fn a_sandbox_that_was_there_and_is_gone_is_not_waited_for() {
     deleted.seen = true;
     assert!(matches!(started("s", &deleted), Verdict::Hopeless(_)));
     assert!(matches!(gone("s", &deleted), Verdict::Done));
+}
+
+#[test]
+fn a_sandbox_is_gone_once_the_server_has_said_so() {
+    assert!(matches!(gone("x", &Scene::default()), Verdict::Wait), "nothing is known yet");
+    assert!(matches!(gone("x", &Scene { told: true, ..Scene::default() }), Verdict::Done));
 }

@@ -112,7 +112,7 @@ mod tests {
     use serde_json::{Value, json};
     use std::path::Path;
 
-    fn pod(spec: Value) -> Arc<Pod> {
+    fn pod(spec: &Value) -> Arc<Pod> {
         Arc::new(serde_json::from_value(json!({"metadata": {"uid": "u"}, "spec": spec})).unwrap())
     }
 
@@ -130,7 +130,7 @@ mod tests {
     /// Kubernetes (resource helpers, PodLimits): containers without a limit add nothing, sidecars add up with the containers.
     #[test]
     fn the_pods_limit_is_kubernetes_own() {
-        let total_of = |spec: Value| total(pod(spec).spec.as_ref().unwrap());
+        let total_of = |spec: Value| total(pod(&spec).spec.as_ref().unwrap());
         assert_eq!(total_of(json!({"containers": [limited("a", "100"), {"name": "b"}]})), Some(100));
         assert_eq!(total_of(json!({"containers": [{"name": "b"}]})), None);
         let mut sidecar = limited("s", "30");
@@ -149,13 +149,13 @@ mod tests {
         let roots = vec![("init".to_owned(), layer, 1)];
         let init = json!([limited("init", "1Mi")]);
         let spec = json!({"containers": [{"name": "a"}], "initContainers": init});
-        let said = measure(&paths, &Request { pod: pod(spec), roots }).expect("over");
+        let said = measure(&paths, &Request { pod: pod(&spec), roots }).expect("over");
         assert!(said.contains("Container init exceeded"), "{said}");
 
         write(&paths.container("u", "a", 1).join("termination-log"), 2 << 20);
         let spec = json!({"containers": [limited("a", "1Mi")]});
         let roots = vec![("a".to_owned(), paths.layer("u", "a", 1), 1)];
-        let said = measure(&paths, &Request { pod: pod(spec), roots }).expect("over");
+        let said = measure(&paths, &Request { pod: pod(&spec), roots }).expect("over");
         assert!(said.contains("Container a exceeded"), "{said}");
     }
 
@@ -164,7 +164,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let paths = Paths::new(place.path(), place.path());
         let spec = json!({"containers": [limited("a", "1Mi")]});
-        let request = Request { pod: pod(spec), roots: Vec::new() };
+        let request = Request { pod: pod(&spec), roots: Vec::new() };
         write(&paths.pod("u").join("hosts"), 1 << 10);
         assert_eq!(measure(&paths, &request), None);
         write(&paths.pod("u").join("hosts"), 2 << 20);
