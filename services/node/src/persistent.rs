@@ -27,10 +27,12 @@ const PROVISIONED: &str = "pvc-";
 /// How long a failed removal is left alone.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// What is kept of a volume: its finalizers, and whether it is being deleted.
+/// What is kept of a volume.
 struct Volume {
     finalizers: Vec<String>,
     deleting: bool,
+    /// A claim still has it: its data is in use, whoever asked for its deletion.
+    bound: bool,
 }
 
 /// Watches persistent volumes until shutdown.
@@ -42,6 +44,7 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
             Volume {
                 finalizers: volume.metadata.finalizers.unwrap_or_default(),
                 deleting: volume.metadata.deletion_timestamp.is_some(),
+                bound: volume.status.and_then(|status| status.phase).as_deref() == Some("Bound"),
             }
         });
     let informer = informer.on_change(move |change| {
@@ -101,7 +104,7 @@ fn discard_unowned(dir: &Path, names: Vec<String>, known: &BTreeSet<String>, tra
 
 impl Volume {
     fn is_ours_to_remove(&self) -> bool {
-        self.deleting && self.finalizers.iter().any(|name| name == FINALIZER)
+        self.deleting && !self.bound && self.finalizers.iter().any(|name| name == FINALIZER)
     }
 }
 
@@ -129,6 +132,13 @@ async fn remove(shared: &Shared, name: &str, volume: &Volume) -> Result<(), ()> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_data_of_a_volume_that_a_claim_still_has_stays() {
+        let volume = |bound| Volume { finalizers: vec![FINALIZER.to_owned()], deleting: true, bound };
+        assert!(!volume(true).is_ours_to_remove());
+        assert!(volume(false).is_ours_to_remove());
+    }
 
     #[test]
     fn data_of_provisioned_volumes_without_an_object_goes_and_all_else_stays() {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, process::Command, thread, time::Duration};
 use system::{
-    Machine, eventually,
+    Machine, Output, eventually,
     inside::inside,
     manifest::{self, idle},
     outside::{HOST, OUTSIDE, OwnAddress, World, host_addresses, listen_at, listen_everywhere, sh},

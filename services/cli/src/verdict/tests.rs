@@ -63,7 +63,7 @@ fn a_process_that_has_ended_already_has_started() {
 fn a_sandbox_that_was_there_and_is_gone_is_not_waited_for() {
     let mut deleted = Scene::default();
     assert!(matches!(started("s", &deleted), Verdict::Wait));
-    deleted.seen = true;
+    (deleted.told, deleted.seen) = (true, true);
     assert!(matches!(started("s", &deleted), Verdict::Hopeless(_)));
     assert!(matches!(gone("s", &deleted), Verdict::Done));
 }
