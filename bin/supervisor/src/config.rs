@@ -66,6 +66,9 @@ pub(crate) struct Mount {
     pub(crate) idmap: bool,
     #[serde(default)]
     pub(crate) read_only: bool,
+    /// No part of `sub_path` may be a link.
+    #[serde(default)]
+    pub(crate) no_links: bool,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -141,7 +141,7 @@ fn overlay(config: &Config, target: &Path, idmap: Option<&OwnedFd>) -> io::Resul
 fn volume(config: &Config, mount: &Mount, idmap: Option<&OwnedFd>) -> io::Result<()> {
     let mut source = open_path(&mount.source)?;
     if let Some(path) = &mount.sub_path {
-        source = beneath(&source, Path::new(path))?;
+        source = beneath(&source, Path::new(path), mount.no_links)?;
     }
     let idmap = idmap.filter(|_| mount.idmap);
     bind(&source, &config.mount_dir.join(&mount.name), idmap, mount.read_only)
@@ -167,16 +167,14 @@ fn open_path(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Opens a path that may not lead out of `root`, by links or otherwise; makes directories that are missing.
-fn beneath(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
+fn beneath(root: &OwnedFd, path: &Path, no_links: bool) -> io::Result<OwnedFd> {
+    let mut how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    if no_links {
+        how |= ResolveFlags::NO_SYMLINKS;
+    }
     let open = |path: &Path| {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
-        rustix::fs::openat2(
-            root,
-            path,
-            flags,
-            Mode::empty(),
-            ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
-        )
+        rustix::fs::openat2(root, path, flags, Mode::empty(), how)
     };
     match open(path) {
         Ok(fd) => return Ok(fd),

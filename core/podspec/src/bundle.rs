@@ -43,4 +43,7 @@ pub struct Prepared {
     /// Bind read-only.
     #[serde(default)]
     pub read_only: bool,
+    /// No part of `sub_path` may be a link.
+    #[serde(default)]
+    pub no_links: bool,
 }

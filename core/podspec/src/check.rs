@@ -1,11 +1,11 @@
 //! What is refused by name, and what is accepted with a warning.
 
 use crate::{
-    Refusal, capabilities,
+    Refusal, capabilities, fields,
     inputs::{Inputs, Isolation, Policy},
     linux,
 };
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, SeccompProfile, Volume};
+use k8s_openapi::api::core::v1::{Container, Pod, SeccompProfile, Volume};
 use std::path::Path;
 
 /// Checks a whole Pod before anything is pulled or made for it.
@@ -16,7 +16,7 @@ pub fn check(spec: &Pod, policy: &Policy, isolation: Isolation) -> Result<(), Re
     pod(spec, policy, isolation)?;
     let Some(spec) = &spec.spec else { return Ok(()) };
     for one in spec.containers.iter().chain(spec.init_containers.iter().flatten()) {
-        container(one, policy)?;
+        container(one)?;
         capabilities::resolve(one, policy)?;
     }
     Ok(())
@@ -27,99 +27,22 @@ pub(crate) fn pod(pod: &Pod, policy: &Policy, isolation: Isolation) -> Result<()
     let Some(spec) = &pod.spec else {
         return Err(Refusal::forbidden("spec", "the pod has no spec", "add one with a container"));
     };
-    host_namespaces(spec)?;
+    fields::pod(spec)?;
     let context = spec.security_context.as_ref();
     seccomp("spec.securityContext.seccompProfile", context.and_then(|c| c.seccomp_profile.as_ref()))?;
     linux::check_sysctls(pod, isolation)?;
-    if spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty()) {
-        return Err(Refusal::forbidden(
-            "spec.resourceClaims",
-            "devices are not given to sandboxes",
-            "remove the claims",
-        ));
-    }
     for volume in spec.volumes.iter().flatten() {
         check_volume(volume, policy)?;
     }
     Ok(())
 }
 
-fn host_namespaces(spec: &PodSpec) -> Result<(), Refusal> {
-    let own = "a sandbox has its own; remove the field";
-    let checks = [
-        (spec.host_network, "spec.hostNetwork", "the host's network is not shared with sandboxes", own),
-        (spec.host_pid, "spec.hostPID", "the host's processes are not shared with sandboxes", own),
-        (spec.host_ipc, "spec.hostIPC", "the host's IPC is not shared with sandboxes", own),
-        (spec.host_users, "spec.hostUsers", "sandboxes do not run with the host's user ids", own),
-        (
-            spec.share_process_namespace,
-            "spec.shareProcessNamespace",
-            "containers of a sandbox do not share a process namespace",
-            "run the processes in one container",
-        ),
-    ];
-    for (value, field, message, remedy) in checks {
-        if value == Some(true) {
-            return Err(Refusal::forbidden(field, message, remedy));
-        }
-    }
-    Ok(())
-}
-
 /// Container-level fields.
-pub(crate) fn container(container: &Container, policy: &Policy) -> Result<(), Refusal> {
-    let at = |field: &str| format!("spec.containers[{}].{field}", container.name);
+pub(crate) fn container(container: &Container) -> Result<(), Refusal> {
+    fields::container(container)?;
+    let field = format!("spec.containers[{}].securityContext.seccompProfile", container.name);
     let context = container.security_context.as_ref();
-    if context.and_then(|c| c.privileged) == Some(true) {
-        return Err(Refusal::forbidden(
-            at("securityContext.privileged"),
-            "privileged containers are not allowed",
-            "remove it; add single capabilities that the operator allows, or choose runtimeClassName: gvisor, where root may do more",
-        ));
-    }
-    if context.and_then(|c| c.proc_mount.as_deref()).is_some_and(|mount| mount != "Default") {
-        return Err(Refusal::forbidden(
-            at("securityContext.procMount"),
-            "procMount Unmasked is not allowed",
-            "remove it",
-        ));
-    }
-    if context.and_then(|c| c.windows_options.as_ref()).is_some_and(|w| w.host_process == Some(true)) {
-        return Err(Refusal::forbidden(
-            at("securityContext.windowsOptions.hostProcess"),
-            "host processes are not allowed",
-            "remove it",
-        ));
-    }
-    seccomp(&at("securityContext.seccompProfile"), context.and_then(|c| c.seccomp_profile.as_ref()))?;
-    if container.volume_devices.as_ref().is_some_and(|devices| !devices.is_empty()) {
-        return Err(Refusal::forbidden(
-            at("volumeDevices"),
-            "block devices are not given to sandboxes",
-            "use a volume with a file system (volumeMounts)",
-        ));
-    }
-    if container.ports.iter().flatten().any(|port| port.host_port.is_some_and(|port| port != 0)) {
-        return Err(Refusal::forbidden(
-            at("ports.hostPort"),
-            "ports of the host are not given to sandboxes",
-            "remove it; reach the port with `kubectl port-forward` or through a Service",
-        ));
-    }
-    mounts(container, policy)
-}
-
-fn mounts(container: &Container, _policy: &Policy) -> Result<(), Refusal> {
-    for mount in container.volume_mounts.iter().flatten() {
-        if mount.mount_propagation.as_deref() == Some("Bidirectional") {
-            return Err(Refusal::forbidden(
-                format!("spec.containers[{}].volumeMounts[{}].mountPropagation", container.name, mount.name),
-                "Bidirectional propagation is not allowed",
-                "remove it",
-            ));
-        }
-    }
-    Ok(())
+    seccomp(&field, context.and_then(|c| c.seccomp_profile.as_ref()))
 }
 
 fn seccomp(field: &str, profile: Option<&SeccompProfile>) -> Result<(), Refusal> {
@@ -134,11 +57,13 @@ fn seccomp(field: &str, profile: Option<&SeccompProfile>) -> Result<(), Refusal>
 }
 
 fn check_volume(volume: &Volume, policy: &Policy) -> Result<(), Refusal> {
+    fields::volume(volume)?;
     let field = |kind: &str| format!("spec.volumes[{}].{kind}", volume.name);
     if let Some(host) = &volume.host_path {
         let path = Path::new(&host.path);
         let plain =
             path.is_absolute() && !path.components().any(|part| part == std::path::Component::ParentDir);
+        // Links on the way are refused when it is opened: see the node agent's volumes.
         if plain && policy.host_paths.iter().any(|allowed| path.starts_with(allowed)) {
             return Ok(());
         }
@@ -148,21 +73,12 @@ fn check_volume(volume: &Volume, policy: &Policy) -> Result<(), Refusal> {
             "use a persistentVolumeClaim or emptyDir, or let the operator allow the directory (node option hostPaths)",
         ));
     }
-    if volume.empty_dir.as_ref().and_then(|dir| dir.medium.as_deref()).is_some_and(|m| m.starts_with("Huge"))
-    {
-        return Err(Refusal::forbidden(
-            field("emptyDir.medium"),
-            "huge pages are not given to sandboxes",
-            "use medium Memory",
-        ));
-    }
     let supported = volume.empty_dir.is_some()
         || volume.persistent_volume_claim.is_some()
         || volume.config_map.is_some()
         || volume.secret.is_some()
         || volume.downward_api.is_some()
-        || volume.projected.is_some()
-        || volume.ephemeral.is_some();
+        || volume.projected.is_some();
     if supported {
         return Ok(());
     }
@@ -184,41 +100,16 @@ fn kind_of(volume: &Volume) -> String {
     names.into_iter().find(|key| key != "name").unwrap_or_else(|| "emptyDir".to_owned())
 }
 
-/// Fields accepted without effect.
+/// Fields accepted without effect. Those of the Pod are told with its first container.
 pub(crate) fn warnings(inputs: &Inputs<'_>) -> Vec<String> {
-    let mut out = Vec::new();
     let name = &inputs.container.name;
-    let own = inputs.container.security_context.as_ref();
-    let pod = inputs.pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
-    let mut add = |yes: bool, text: &str| {
-        if yes {
-            out.push(format!("container {name}: {text}"));
-        }
-    };
-    add(
-        own.and_then(|c| c.allow_privilege_escalation) == Some(true),
-        "allowPrivilegeEscalation has no effect: processes in a sandbox never gain privileges",
-    );
-    add(
-        own.is_some_and(|c| c.se_linux_options.is_some())
-            || pod.is_some_and(|p| p.se_linux_options.is_some()),
-        "seLinuxOptions has no effect on this node",
-    );
-    add(
-        own.is_some_and(|c| c.app_armor_profile.is_some())
-            || pod.is_some_and(|p| p.app_armor_profile.is_some()),
-        "appArmorProfile has no effect on this node",
-    );
-    let propagated = |m: &k8s_openapi::api::core::v1::VolumeMount| {
-        m.mount_propagation.as_deref() == Some("HostToContainer")
-    };
-    add(
-        inputs.container.volume_mounts.iter().flatten().any(propagated),
-        "mountPropagation HostToContainer has no effect on this node",
-    );
-    add(
-        inputs.isolation == Isolation::UserKernel && linux::has_net_sysctls(inputs.pod),
-        "network sysctls have no effect under gVisor",
-    );
-    out
+    let own = fields::container_warnings(inputs.container).map(|text| format!("container {name}: {text}"));
+    let spec = inputs.pod.spec.as_ref();
+    let first = spec.filter(|spec| spec.containers.first().is_some_and(|first| first.name == *name));
+    let mut all: Vec<String> = first.into_iter().flat_map(fields::pod_warnings).map(str::to_owned).collect();
+    if first.is_some() && inputs.isolation == Isolation::UserKernel && linux::has_net_sysctls(inputs.pod) {
+        all.push("network sysctls have no effect under gVisor".to_owned());
+    }
+    all.extend(own);
+    all
 }

@@ -129,6 +129,14 @@ pub enum Volume {
         /// Read-only whatever the mount says (secrets, config maps).
         read_only: bool,
     },
+    /// A file or directory of the host that the operator allowed. Its ids are not shifted: what is the host root's is not
+    /// the sandbox root's.
+    Host {
+        /// The directory that the operator allowed.
+        allowed: PathBuf,
+        /// The path below it, without links; empty for the directory itself.
+        beneath: String,
+    },
     /// A file system in memory, mounted on the host for as long as the Pod lives. Files in it carry the ids that the
     /// sandbox's have on the host, because older kernels cannot shift those of such a file system.
     Memory {

@@ -12,6 +12,7 @@ mod capabilities;
 mod check;
 mod downward;
 mod env;
+mod fields;
 mod inputs;
 mod linux;
 mod mounts;
@@ -48,7 +49,7 @@ pub const ROOTFS: &str = "rootfs";
 /// A [`Refusal`] that names the field, says what is wrong and what to do instead.
 pub fn build(inputs: &Inputs<'_>) -> Result<Bundle, Refusal> {
     check::pod(inputs.pod, inputs.policy, inputs.isolation)?;
-    check::container(inputs.container, inputs.policy)?;
+    check::container(inputs.container)?;
     let environment = env::resolve(inputs)?;
     let mut warnings = check::warnings(inputs);
     let process = process::build(inputs, &environment, &mut warnings)?;

@@ -9,12 +9,26 @@ use crate::{
 };
 use k8s_openapi::api::core::v1::VolumeMount;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What [`build`] makes.
 pub(crate) struct Mounts {
     pub(crate) oci: Vec<Value>,
     pub(crate) prepared: Vec<Prepared>,
+}
+
+/// A file that every container gets.
+struct OwnFile<'a> {
+    name: &'static str,
+    source: &'a Path,
+    target: &'a str,
+    read_only: bool,
+}
+
+/// What is mounted in the order of its depth: a volume over `/etc` must not hide the Pod's `/etc/hosts`.
+enum Wanted<'a> {
+    File(OwnFile<'a>),
+    Volume(usize, &'a VolumeMount),
 }
 
 /// System mounts, then the root's binds, then files and volumes from the shallowest to the deepest path.
@@ -26,12 +40,17 @@ pub(crate) fn build(inputs: &Inputs<'_>, variables: &[(String, String)]) -> Resu
     if let Some(init) = inputs.init {
         mounts.bind(inputs, "init", init, None, INIT_PATH, true);
     }
-    files(inputs, &mut mounts);
-    let mut volumes: Vec<(usize, &VolumeMount)> =
-        inputs.container.volume_mounts.iter().flatten().enumerate().collect();
-    volumes.sort_by_key(|(_, mount)| Path::new(&mount.mount_path).components().count());
-    for (index, mount) in volumes {
-        add_volume(inputs, variables, index, mount, &mut mounts)?;
+    let volumes = inputs.container.volume_mounts.iter().flatten().enumerate();
+    let volumes = volumes.map(|(index, mount)| Wanted::Volume(index, mount));
+    let mut wanted: Vec<Wanted<'_>> = files(inputs).into_iter().chain(volumes).collect();
+    wanted.sort_by_key(Wanted::depth);
+    for one in wanted {
+        match one {
+            Wanted::File(file) => {
+                mounts.bind(inputs, file.name, file.source, None, file.target, file.read_only);
+            }
+            Wanted::Volume(index, mount) => add_volume(inputs, variables, index, mount, &mut mounts)?,
+        }
     }
     Ok(mounts)
 }
@@ -85,29 +104,24 @@ pub(crate) fn system(inputs: &Inputs<'_>) -> Vec<Value> {
     list
 }
 
-fn files(inputs: &Inputs<'_>, mounts: &mut Mounts) {
-    let read_only = linux::read_only_root(inputs.container);
+fn files<'a>(inputs: &Inputs<'a>) -> Vec<Wanted<'a>> {
+    let ro = linux::read_only_root(inputs.container);
+    let message = inputs.container.termination_message_path.as_deref().unwrap_or("/dev/termination-log");
+    let files = inputs.files;
+    let all = [
+        ("hostname", &files.hostname, "/etc/hostname", ro),
+        ("hosts", &files.hosts, "/etc/hosts", ro),
+        ("resolv", &files.resolv_conf, "/etc/resolv.conf", ro),
+        ("termination", &files.termination_log, message, false),
+    ];
     let own = |target: &str| {
         inputs.container.volume_mounts.iter().flatten().any(|mount| mount.mount_path == target)
     };
-    let files = [
-        ("hostname", &inputs.files.hostname, "/etc/hostname"),
-        ("hosts", &inputs.files.hosts, "/etc/hosts"),
-        ("resolv", &inputs.files.resolv_conf, "/etc/resolv.conf"),
-    ];
-    for (name, source, target) in files {
-        if let Some(source) = source
-            && !own(target)
-        {
-            mounts.bind(inputs, name, source, None, target, read_only);
-        }
-    }
-    if let Some(source) = &inputs.files.termination_log {
-        let target = inputs.container.termination_message_path.as_deref().unwrap_or("/dev/termination-log");
-        if !target.is_empty() && !own(target) {
-            mounts.bind(inputs, "termination", source, None, target, false);
-        }
-    }
+    let wanted = all.into_iter().filter(|(_, _, target, _)| !target.is_empty() && !own(target));
+    let file = |(name, source, target, read_only): (_, &'a Option<PathBuf>, _, _)| {
+        Some(Wanted::File(OwnFile { name, source: source.as_deref()?, target, read_only }))
+    };
+    wanted.filter_map(file).collect()
 }
 
 fn add_volume(
@@ -131,6 +145,16 @@ fn add_volume(
         Volume::Dir { path, read_only: always } => {
             let name = format!("volume{index}");
             mounts.bind(inputs, &name, path, sub_path, &target, read_only || *always);
+        }
+        Volume::Host { allowed, beneath } => {
+            let parts = [Some(beneath.as_str()).filter(|path| !path.is_empty()), sub_path.as_deref()];
+            let path = parts.into_iter().flatten().collect::<Vec<_>>().join("/");
+            let path = Some(path).filter(|path| !path.is_empty());
+            mounts.bind(inputs, &format!("volume{index}"), allowed, path, &target, read_only);
+            if let Some(prepared) = mounts.prepared.last_mut() {
+                prepared.idmap = false;
+                prepared.no_links = true;
+            }
         }
         Volume::Memory { path } => {
             mounts.bind(inputs, &format!("volume{index}"), path, sub_path, &target, read_only);
@@ -165,6 +189,18 @@ fn absolute(path: &str) -> String {
     if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
 }
 
+// === impl Wanted ===
+
+impl Wanted<'_> {
+    fn depth(&self) -> usize {
+        let target = match self {
+            Wanted::File(file) => file.target,
+            Wanted::Volume(_, mount) => &mount.mount_path,
+        };
+        Path::new(target.trim_start_matches('/')).components().count()
+    }
+}
+
 // === impl Mounts ===
 
 impl Mounts {
@@ -191,6 +227,7 @@ impl Mounts {
             sub_path,
             idmap: inputs.ids.is_some(),
             read_only,
+            no_links: false,
         });
     }
 }

@@ -31,6 +31,7 @@ pub fn build_pause(inputs: &Inputs<'_>) -> Result<Bundle, Refusal> {
         sub_path: None,
         idmap: false,
         read_only: true,
+        no_links: false,
     };
     Ok(Bundle {
         spec: spec(&inputs, &limits, &oci),

@@ -16,6 +16,8 @@ struct Case {
     files: Files,
     isolation: Isolation,
     ids: Option<IdRange>,
+    /// Which container is built.
+    at: usize,
 }
 
 fn case(spec: Value) -> Case {
@@ -40,12 +42,13 @@ fn case(spec: Value) -> Case {
         files: Files::default(),
         isolation: Isolation::SharedKernel,
         ids: Some(IdRange { base: 100_000, size: 65_536 }),
+        at: 0,
     }
 }
 
 impl Case {
     fn container(&self) -> &Container {
-        &self.pod.spec.as_ref().expect("spec").containers[0]
+        &self.pod.spec.as_ref().expect("spec").containers[self.at]
     }
 
     fn build(&self) -> Result<Bundle, Refusal> {
@@ -168,6 +171,17 @@ fn dangerous_fields_are_refused_by_name() {
     check(context(json!({ "runAsUser": 70000 })), "runAsUser");
     check(container(json!({ "volumeDevices": [{ "name": "d", "devicePath": "/dev/x" }] })), "volumeDevices");
     check(container(json!({ "ports": [{ "containerPort": 80, "hostPort": 80 }] })), "hostPort");
+    check(with("resources", json!({ "limits": { "cpu": "1" } })), "spec.resources");
+    check(with("volumes", json!([{ "name": "v", "ephemeral": {} }])), "volumes[v].ephemeral");
+    let mount = |field: &str, value: &str| json!([{ "name": "v", "mountPath": "/v", field: value }]);
+    check(
+        container(json!({ "volumeMounts": mount("recursiveReadOnly", "Enabled") })),
+        "volumeMounts.recursiveReadOnly",
+    );
+    check(
+        container(json!({ "volumeMounts": mount("mountPropagation", "Bidirectional") })),
+        "volumeMounts.mountPropagation",
+    );
     check(container(json!({ "resources": { "limits": { "nvidia.com/gpu": "1" } } })), "nvidia.com/gpu");
 }
 
@@ -183,6 +197,54 @@ fn host_paths_below_an_allowed_directory_pass_and_dots_do_not_lead_out() {
     assert!(volume("/srv/data/x"));
     assert!(!volume("/srv/data/../../etc"));
     assert!(!volume("/srv/database"));
+}
+
+/// The agent is root on the host, where loopback and the cloud's metadata service can be reached.
+#[test]
+fn probes_and_hooks_may_not_name_a_host() {
+    let get = json!({ "httpGet": { "host": "169.254.169.254", "port": 80 } });
+    let tcp = json!({ "tcpSocket": { "host": "127.0.0.1", "port": 22 } });
+    for action in [&get, &tcp] {
+        for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
+            refused(&case(container(json!({ probe: action }))), "app].*.host", "no other host");
+        }
+        for hook in ["postStart", "preStop"] {
+            refused(&case(container(json!({ "lifecycle": { hook: action } }))), "app].*.host", "remove");
+        }
+    }
+    let plain = json!({ "readinessProbe": { "httpGet": { "host": "", "port": 80 } } });
+    assert!(case(container(plain)).build().is_ok());
+}
+
+#[test]
+fn what_has_no_effect_is_warned_about_once_for_the_pod() {
+    let mut spec = container(json!({ "securityContext": { "allowPrivilegeEscalation": true } }));
+    spec["affinity"] = json!({ "podAntiAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": [
+        { "topologyKey": "kubernetes.io/hostname" } ] } });
+    spec["topologySpreadConstraints"] = json!([
+        { "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule" } ]);
+    let warnings = case(spec.clone()).build().expect("builds").warnings;
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert!(warnings[0].contains("anti-affinity") && warnings[2].starts_with("container app:"));
+    spec["containers"].as_array_mut().expect("list").insert(0, json!({ "name": "first", "image": "i" }));
+    let mut second = case(spec);
+    second.at = 1;
+    let warnings = second.build().expect("builds").warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+}
+
+#[test]
+fn a_host_path_is_opened_below_what_was_allowed_and_keeps_the_hosts_ids() {
+    let mut case = case(container(json!({ "volumeMounts": [
+        { "name": "h", "mountPath": "/h", "subPath": "s" }, { "name": "r", "mountPath": "/r" } ] })));
+    let host = |beneath: &str| Volume::Host { allowed: "/srv/data".into(), beneath: beneath.to_owned() };
+    case.volumes.insert("h".into(), host("x/y"));
+    case.volumes.insert("r".into(), host(""));
+    let built = case.build().expect("builds");
+    let of = |name: &str| built.mounts.iter().find(|mount| mount.name == name).expect("mount");
+    let (deep, top) = (of("volume0"), of("volume1"));
+    assert_eq!((deep.source.as_path(), deep.sub_path.as_deref()), (Path::new("/srv/data"), Some("x/y/s")));
+    assert!(deep.no_links && !deep.idmap && top.no_links && top.sub_path.is_none());
 }
 
 #[test]
@@ -264,12 +326,14 @@ fn volumes_are_bound_parents_first_through_prepared_mounts() {
     let mut case = case(container(json!({ "volumeMounts": [
         { "name": "a", "mountPath": "/data/inner", "subPathExpr": "$(X)/y" },
         { "name": "b", "mountPath": "/data", "readOnly": true },
-        { "name": "m", "mountPath": "/mem", "subPath": "s" }
+        { "name": "m", "mountPath": "/mem", "subPath": "s" },
+        { "name": "e", "mountPath": "/etc" }
     ], "env": [{ "name": "X", "value": "x" }] })));
     case.volumes.insert("a".into(), Volume::Dir { path: "/va".into(), read_only: false });
     case.volumes.insert("b".into(), Volume::Dir { path: "/vb".into(), read_only: false });
     case.volumes.insert("m".into(), Volume::Memory { path: "/vm".into() });
     case.files.hosts = Some("/h".into());
+    case.volumes.insert("e".into(), Volume::Dir { path: "/ve".into(), read_only: false });
     let built = case.build().expect("builds");
     let targets: Vec<String> = built.spec["mounts"]
         .as_array()
@@ -280,6 +344,7 @@ fn volumes_are_bound_parents_first_through_prepared_mounts() {
         .collect();
     let at = |target: &str| targets.iter().position(|t| t == target).expect(target);
     assert!(at("/data") < at("/data/inner"));
+    assert!(at("/etc") < at("/etc/hosts"), "a volume over /etc does not hide the pod's own hosts");
     let a = built.mounts.iter().find(|m| m.source == Path::new("/va")).expect("a");
     assert_eq!((a.sub_path.as_deref(), a.idmap, a.read_only), (Some("x/y"), true, false));
     assert!(built.mounts.iter().any(|m| m.source == Path::new("/vb") && m.read_only));

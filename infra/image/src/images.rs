@@ -60,6 +60,12 @@ pub enum Removed {
     InUse,
 }
 
+/// While it lives no layer is deleted: see [`Images::put_off`].
+#[derive(Debug)]
+pub struct PutOff {
+    _counted: Arc<()>,
+}
+
 struct Inner {
     content: Arc<Content>,
     fetcher: Fetcher,
@@ -69,6 +75,8 @@ struct Inner {
     gate: RwLock<()>,
     /// A deletion waits for the gate.
     wanted: AtomicBool,
+    /// Shared with everybody who has deletions put off.
+    put_off: Arc<()>,
     host: Mutex<Option<Arc<KnownHost>>>,
 }
 
@@ -107,7 +115,10 @@ impl Images {
         let content = Arc::new(Content::open(dir)?);
         let fetcher = Fetcher::new(content.clone(), limits);
         let (gate, wanted, host) = (RwLock::new(()), AtomicBool::new(false), Mutex::new(None));
-        Ok(Self { inner: Arc::new(Inner { content, fetcher, insecure, limits, gate, wanted, host }) })
+        let put_off = Arc::default();
+        Ok(Self {
+            inner: Arc::new(Inner { content, fetcher, insecure, limits, gate, wanted, put_off, host }),
+        })
     }
 
     /// The image, if it is complete on this machine. The built-in one always is.
@@ -250,9 +261,18 @@ impl Images {
         self.collect_if_free().await
     }
 
+    /// Puts off every deletion of layers while the token lives: after a restart it is not known yet what runs. What was wanted
+    /// meanwhile is done at the next [`Images::collect`].
+    pub fn put_off(&self) -> PutOff {
+        PutOff { _counted: self.inner.put_off.clone() }
+    }
+
     /// Deletes if somebody wanted it and nothing is being made. Never waits: who waits for the gate holds up all pulls.
     async fn collect_if_free(&self) -> Result<usize, Error> {
         let Ok(_alone) = self.inner.gate.try_write() else { return Ok(0) };
+        if Arc::strong_count(&self.inner.put_off) > 1 {
+            return Ok(0);
+        }
         if !self.inner.wanted.swap(false, Ordering::Relaxed) {
             return Ok(0);
         }

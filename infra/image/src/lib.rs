@@ -38,6 +38,6 @@ pub use config::ImageConfig;
 pub use error::Error;
 pub use host::{HOST_IMAGE, HOST_IMAGE_SHORT};
 pub use image::{Bind, Image};
-pub use images::{Config, Images, Removed, Summary};
+pub use images::{Config, Images, PutOff, Removed, Summary};
 pub use registry::{Credentials, Progress};
 pub use removal::{remove_tree, remove_tree_while};

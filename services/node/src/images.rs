@@ -31,6 +31,8 @@ pub(crate) struct Local {
 pub(crate) struct Images {
     store: image::Images,
     pulled: Arc<Pulled>,
+    /// Until every container of an earlier life has been found and its image is held.
+    put_off: Arc<Mutex<Option<image::PutOff>>>,
 }
 
 /// The names of images that Pods had pulled, kept in a file.
@@ -74,7 +76,16 @@ impl Images {
         let dir = paths.data().join("images");
         let opened = tokio::task::spawn_blocking(move || image::Images::open(dir)).await;
         let store = opened.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
-        Ok(Self { store, pulled: Arc::new(Pulled::open(paths.data().join("pulled.json"))) })
+        let put_off = Arc::new(Mutex::new(Some(store.put_off())));
+        Ok(Self { store, pulled: Arc::new(Pulled::open(paths.data().join("pulled.json"))), put_off })
+    }
+
+    /// Says that what runs is known: layers that nothing needs may be deleted from now on.
+    pub(crate) async fn set_settled(&self) {
+        drop(self.put_off.lock().take());
+        if let Err(error) = self.store.collect().await {
+            tracing::warn!(%error, "unused layers are not deleted");
+        }
     }
 
     pub(crate) fn store(&self) -> &image::Images {

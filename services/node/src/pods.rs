@@ -116,6 +116,7 @@ impl Pods {
         }
         self.shared.registry.set_listed();
         parts.spawn(sweep::leftovers(Arc::clone(&self.shared), keep, ids));
+        parts.spawn(settle(Arc::clone(&self.shared), shutdown.clone()));
     }
 
     async fn follow(&mut self, halts: &mut mpsc::Receiver<Halt>, shutdown: &CancellationToken) {
@@ -193,6 +194,13 @@ impl Pods {
             }
         });
         futures::future::join_all(stops).await;
+    }
+}
+
+/// Layers may be deleted once every Pod that was here before holds those of what runs in it.
+async fn settle(shared: Arc<Shared>, shutdown: CancellationToken) {
+    if shutdown.run_until_cancelled(shared.registry.all_settled()).await.is_some() {
+        shared.images.set_settled().await;
     }
 }
 

@@ -69,6 +69,14 @@ impl Registry {
         Some(pod)
     }
 
+    /// Waits until it is certain what runs in every Pod that is in here now.
+    pub(crate) async fn all_settled(&self) {
+        let pods: Vec<_> = self.pods.read().values().cloned().collect();
+        for pod in pods {
+            let _ = pod.adopted.subscribe().wait_for(|adopted| *adopted).await;
+        }
+    }
+
     pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
         self.pods.read().get(&(namespace.to_owned(), name.to_owned())).cloned()
     }

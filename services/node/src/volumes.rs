@@ -4,16 +4,21 @@
 //! and are never removed here (see [`crate::persistent`]).
 
 mod empty;
+mod group;
+mod host;
 mod payload;
 mod projection;
 mod usage;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, PodSpec, Volume as Asked};
+use k8s_openapi::api::core::v1::{
+    PersistentVolume, PersistentVolumeClaim, PersistentVolumeSpec, Pod, PodSpec, Volume as Asked,
+};
 use kube::{Api, Client};
 use podspec::{Host, Volume};
 
@@ -22,6 +27,9 @@ use crate::sources::Sources;
 
 pub(crate) use empty::{release as release_memory, release_all};
 pub(crate) use usage::usage;
+
+/// Our own storage, as volumes name it.
+const DRIVER: &str = "agent-sandbox.local";
 
 /// Why a volume is not there. The Pod waits; it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +49,8 @@ pub(crate) struct Maker<'a> {
     pub(crate) pod_ips: &'a [String],
     /// The host's id of the sandbox's root.
     pub(crate) first_id: u32,
+    /// Directories that the operator allows `hostPath` below.
+    pub(crate) host_paths: &'a [PathBuf],
 }
 
 // === impl Maker ===
@@ -72,7 +82,7 @@ impl Maker<'_> {
             return Ok(Volume::Dir { path, read_only: claim.read_only.unwrap_or_default() });
         }
         if let Some(host) = &asked.host_path {
-            return host_path(&host.path, host.type_.as_deref().unwrap_or_default());
+            return host::open(&host.path, host.type_.as_deref().unwrap_or_default(), self.host_paths);
         }
         let files = self.project(asked).await?;
         self.write(asked, files).await?;
@@ -92,12 +102,16 @@ impl Maker<'_> {
         let volume = volume.ok_or_else(|| format!("persistentvolumeclaim {name:?} is not bound yet"))?;
         let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
         let found = volumes.get_opt(&volume).await.map_err(|error| error.to_string())?;
-        found.ok_or_else(|| format!("persistentvolume {volume:?} not found"))?;
+        let found = found.ok_or_else(|| format!("persistentvolume {volume:?} not found"))?;
+        is_ours(&volume, &found)?;
         if !is_plain(&volume) {
             return Err(format!("persistentvolume {volume:?} has a name that cannot be a directory"));
         }
         let path = self.paths.persistent_volumes().join(&volume);
-        open_directory(&path, self.group()).map_err(|error| format!("{}: {error}", path.display()))?;
+        let (dir, group) = (path.clone(), self.group());
+        let opened = tokio::task::spawn_blocking(move || open_directory(&dir, group)).await;
+        let opened = opened.unwrap_or_else(|error| Err(io::Error::other(error)));
+        opened.map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(path)
     }
 
@@ -116,29 +130,37 @@ impl Maker<'_> {
     }
 }
 
-fn host_path(path: &str, kind: &str) -> Result<Volume, String> {
-    let path = PathBuf::from(path);
-    if kind == "DirectoryOrCreate" {
-        fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+/// Whether a volume is a directory of this node. Another's source would be taken for an empty directory.
+fn is_ours(name: &str, volume: &PersistentVolume) -> Result<(), String> {
+    let spec = volume.spec.clone().unwrap_or_default();
+    if spec.csi.as_ref().is_some_and(|csi| csi.driver == DRIVER) {
+        return Ok(());
     }
-    let directory = path.is_dir();
-    let wrong = match kind {
-        "" | "DirectoryOrCreate" => !path.exists(),
-        "Directory" => !directory,
-        "File" => !path.is_file(),
-        other => return Err(format!("hostPath type {other} is not supported")),
+    let source = match &spec.csi {
+        Some(csi) => format!("CSI driver {:?}", csi.driver),
+        None => source_of(&spec),
     };
-    if wrong {
-        return Err(format!("hostPath type check failed: {} is not a {kind}", path.display()));
-    }
-    Ok(Volume::Dir { path, read_only: false })
+    Err(format!(
+        "persistentvolume {name:?} has the source {source}, which this node cannot mount; use a claim of storage class \
+         \"standard\", or a volume with csi.driver {DRIVER:?}"
+    ))
 }
 
-/// Makes a directory that everybody in the Pod may write, as the kubelet does; an existing one keeps its mode.
+/// The name of a volume's source as written in the manifest.
+fn source_of(spec: &PersistentVolumeSpec) -> String {
+    let value = serde_json::to_value(spec).unwrap_or_default();
+    let names = value.as_object().into_iter().flatten().filter(|(_, value)| value.is_object());
+    let known = ["capacity", "claimRef", "nodeAffinity"];
+    let mut names = names.map(|(name, _)| name.clone()).filter(|name| !known.contains(&name.as_str()));
+    names.next().unwrap_or_else(|| "none".to_owned())
+}
+
+/// Makes a directory that everybody in the Pod may write, as the kubelet does; an existing one keeps its mode, and goes to the
+/// Pod's group. Blocking.
 fn open_directory(path: &Path, group: Option<u32>) -> io::Result<()> {
     use std::os::unix::fs::{PermissionsExt as _, chown};
     if path.is_dir() {
-        return Ok(());
+        return group.map_or(Ok(()), |group| group::give(path, group));
     }
     fs::create_dir_all(path)?;
     let mode = if group.is_some() { 0o2777 } else { 0o777 };
@@ -146,4 +168,29 @@ fn open_directory(path: &Path, group: Option<u32>) -> io::Result<()> {
         chown(path, None, group)?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_volume_of_another_source_is_named_with_the_remedy() {
+        let volume = |source: serde_json::Value| -> PersistentVolume {
+            let mut spec = json!({"capacity": {"storage": "1Gi"}, "claimRef": {"name": "c"}});
+            spec.as_object_mut().unwrap().extend(source.as_object().unwrap().clone());
+            serde_json::from_value(json!({"spec": spec})).unwrap()
+        };
+        let ours = volume(json!({"csi": {"driver": "agent-sandbox.local", "volumeHandle": "x"}}));
+        assert_eq!(is_ours("pv", &ours), Ok(()));
+        for (source, name) in [
+            (json!({"nfs": {"server": "s", "path": "/"}}), "nfs"),
+            (json!({"hostPath": {"path": "/etc"}}), "hostPath"),
+            (json!({"csi": {"driver": "disk.example", "volumeHandle": "x"}}), "disk.example"),
+        ] {
+            let said = is_ours("pv", &volume(source)).unwrap_err();
+            assert!(said.contains(name) && said.contains("standard"), "{said}");
+        }
+    }
 }

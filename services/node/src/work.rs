@@ -114,6 +114,7 @@ fn maker<'a>(shared: &'a Shared, pod: &'a Pod, ips: &'a [String], first_id: u32)
         pod,
         pod_ips: ips,
         first_id,
+        host_paths: &shared.policy.host_paths,
     }
 }
 
@@ -140,7 +141,7 @@ pub(crate) fn claims(shared: &Shared, volumes: &BTreeMap<String, Volume>) -> Vec
     let all = shared.paths.persistent_volumes();
     let dirs = volumes.values().filter_map(|volume| match volume {
         Volume::Dir { path, .. } => Some(path.clone()),
-        Volume::Memory { .. } => None,
+        Volume::Memory { .. } | Volume::Host { .. } => None,
     });
     dirs.filter(|path| path.starts_with(&all)).collect()
 }

@@ -79,3 +79,16 @@ async fn nobody_but_root_reaches_the_layers() {
     let place = place();
     assert_eq!(fs::metadata(place.dir.path().join("images")).unwrap().mode() & 0o777, 0o700);
 }
+
+#[tokio::test]
+async fn nothing_is_deleted_while_it_is_not_known_what_runs() {
+    let place = place();
+    drop(place.import(vec![tar("a")]).await.unwrap());
+    let images = Images::open(place.dir.path().join("images")).unwrap();
+    let put_off = images.put_off();
+    images.remove("local/test:1").await.unwrap();
+    assert_eq!(images.collect().await.unwrap(), 0);
+    assert_eq!(place.children("layers"), 1, "a container may run from it");
+    drop(put_off);
+    assert_eq!(images.collect().await.unwrap(), 1);
+}

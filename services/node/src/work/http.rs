@@ -115,7 +115,7 @@ impl Place {
             other => return Err(format!("the scheme {other:?} is not supported; use HTTP or HTTPS")),
         };
         let port = port(&action.port, container)?;
-        let host = action.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| address.to_string());
+        let host = own_host(action.host.as_deref(), address)?;
         let path = action.path.clone().filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned());
         let path = if path.starts_with('/') { path } else { format!("/{path}") };
         Ok(Self { secure, host, port, path })
@@ -151,6 +151,19 @@ impl Place {
             _ => format!("{}/{location}", path.rsplit_once('/').map_or("", |(folder, _)| folder)),
         };
         Some(Self { path, ..self.clone() })
+    }
+}
+
+/// The Pod's address, which is all that is asked: the agent reaches more of the host and its network than the Pod may.
+///
+/// # Errors
+/// Another host was named.
+pub(crate) fn own_host(asked: Option<&str>, address: Ipv4Addr) -> Result<String, String> {
+    let own = address.to_string();
+    match asked {
+        None | Some("") => Ok(own),
+        Some(host) if host == own => Ok(own),
+        Some(host) => Err(format!("the host {host:?} is not the pod's own address: remove the field")),
     }
 }
 

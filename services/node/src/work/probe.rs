@@ -106,7 +106,7 @@ async fn connect(
     asked: &core::Container,
 ) -> Result<(), String> {
     let port = http::port(&tcp.port, asked)?;
-    let host = tcp.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| target.address.to_string());
+    let host = http::own_host(tcp.host.as_deref(), target.address)?;
     match timeout(target.timing.timeout, TcpStream::connect((host.as_str(), port))).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(format!("dial tcp {host}:{port}: {error}")),

@@ -95,6 +95,10 @@ pub(crate) async fn start(shared: &Shared, request: &Request) -> Result<Containe
     }
     let bundle = podspec::build(&scene.inputs(shared, request, asked, &environment))
         .map_err(|refusal| refused(&refusal))?;
+    if request.run == 1 && !bundle.warnings.is_empty() {
+        let note = bundle.warnings.join("; ");
+        shared.teller(&request.pod).of(&request.name, true, "FieldWithoutEffect", note);
+    }
     let started = shared.runtimes.start(scene.request(shared, request, bundle)).await;
     let container = started.map_err(runtime_failure)?;
     if let Some(claim) = claim {

@@ -103,3 +103,15 @@ async fn https_is_spoken_with_any_certificate() {
     let error = status("HTTPS", port, "/ok").await.unwrap_err();
     assert!(error.contains("tls: "), "{error}");
 }
+
+/// The host's loopback and the cloud's metadata service are open to the agent and closed to the sandbox.
+#[test]
+fn no_host_but_the_pods_own_is_asked() {
+    let own = Ipv4Addr::new(10, 0, 0, 2);
+    for fine in [None, Some(""), Some("10.0.0.2")] {
+        assert_eq!(own_host(fine, own).as_deref(), Ok("10.0.0.2"));
+    }
+    for other in ["127.0.0.1", "169.254.169.254", "localhost", "010.0.0.2"] {
+        assert!(own_host(Some(other), own).is_err(), "{other}");
+    }
+}

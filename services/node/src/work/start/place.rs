@@ -9,6 +9,7 @@ use runtime::{RootFs, read_in_rootfs};
 use super::files::{Text, texts};
 use super::{Request, TERMINATION_LOG, layer};
 use crate::shared::Shared;
+use crate::sweep;
 use crate::work::cleanup;
 
 /// The places, and what was read there.
@@ -50,7 +51,7 @@ pub(super) async fn make(shared: &Shared, request: &Request) -> Result<Place, St
     };
     let texts = texts(shared, request);
     let old = (run > 1).then(|| (paths.container(uid, name, run - 1), paths.layer(uid, name, run - 1)));
-    let stale = request.restarts.checked_sub(2).map(|old| paths.log(uid, name, old));
+    let stale = request.restarts.checked_sub(2).map(|newest| (paths.logs(uid, name), newest));
     let (record, pod_dir) = (request.record.clone(), paths.pod(uid));
     let work = move || {
         record.write().map_err(|error| format!("cannot write the record of the pod: {error}"))?;
@@ -70,7 +71,7 @@ fn prepare(
     pod_dir: &Path,
     texts: &[Text],
     old: Option<(PathBuf, PathBuf)>,
-    stale_log: Option<PathBuf>,
+    stale_logs: Option<(PathBuf, u32)>,
 ) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = &place.dir;
@@ -79,8 +80,8 @@ fn prepare(
         cleanup::remove(&records)?;
         cleanup::remove(&layer)?;
     }
-    if let Some(stale) = stale_log {
-        let _ = std::fs::remove_file(stale);
+    if let Some((logs, newest)) = stale_logs {
+        remove_logs(&logs, newest);
     }
     std::fs::create_dir_all(dir)?;
     std::fs::create_dir_all(place.log.parent().unwrap_or(dir))?;
@@ -91,4 +92,32 @@ fn prepare(
         std::fs::write(pod_dir.join(name), text)?;
     }
     Ok(())
+}
+
+/// Removes the logs of earlier runs up to this one, rotated files with them: `<run>.log`, `<run>.log.1` and so on.
+fn remove_logs(dir: &Path, newest: u32) {
+    for name in sweep::names(dir) {
+        let run = name.split_once(".log").and_then(|(run, _)| run.parse::<u32>().ok());
+        if run.is_some_and(|run| run <= newest) {
+            let _ = std::fs::remove_file(dir.join(name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kubelet keeps the logs of the present run and of the one before.
+    #[test]
+    fn rotated_logs_of_earlier_runs_go_with_them() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["0.log", "0.log.1", "1.log", "1.log.2", "10.log", "2.log", "2.log.1", "note"] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        remove_logs(dir.path(), 1);
+        let mut left = sweep::names(dir.path());
+        left.sort();
+        assert_eq!(left, ["10.log", "2.log", "2.log.1", "note"]);
+    }
 }
