@@ -17,6 +17,9 @@ use std::{
 use tar::EntryType;
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// What is said of the archives of `docker save` before Docker 25, which have no layout in them.
+const DOCKER_ARCHIVE: &str = "it is a docker archive without an OCI layout; save the image with Docker 25 or newer, or with \
+    `podman save --format oci-archive`, or convert the file: `skopeo copy docker-archive:FILE oci-archive:NEW`";
 /// Indexes within indexes are followed this deep.
 const MAX_DEPTH: usize = 4;
 
@@ -38,7 +41,10 @@ impl Layout {
         }
         let unpacked = content.temporary()?;
         let file = BufReader::with_capacity(1 << 17, blob::open(path).map_err(failed)?);
-        extract(file, unpacked.path(), limits).map_err(failed)?;
+        let docker = extract(file, unpacked.path(), limits).map_err(failed)?;
+        if docker && !unpacked.path().join("index.json").exists() {
+            return Err(failed(bad(DOCKER_ARCHIVE)));
+        }
         Ok(Self { dir: unpacked.path().into(), _unpacked: Some(unpacked) })
     }
 
@@ -105,10 +111,12 @@ fn blob_path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-/// Takes the files of a layout out of an archive, and nothing else.
-fn extract(file: impl io::BufRead, into: &Path, limits: Limits) -> io::Result<()> {
+/// Takes the files of a layout out of an archive, and nothing else. True if it has the table of contents of a docker archive.
+fn extract(file: impl io::BufRead, into: &Path, limits: Limits) -> io::Result<bool> {
+    let mut docker = false;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(into.join("blobs/sha256"))?;
     archive::read(file, limits, |record, content| {
+        docker |= record.path == b"manifest.json" || record.path == b"./manifest.json";
         let Some(name) = wanted(&record.path).filter(|_| record.kind == EntryType::Regular) else {
             return Ok(());
         };
@@ -117,7 +125,7 @@ fn extract(file: impl io::BufRead, into: &Path, limits: Limits) -> io::Result<()
         io::copy(content, &mut file)?;
         file.flush()
     })?;
-    Ok(())
+    Ok(docker)
 }
 
 /// The name to write, if the path is one of a layout's files.

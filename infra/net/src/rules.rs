@@ -3,7 +3,7 @@
 //! One table, `inet agent-sandbox-<id>`. Where a packet of a pod passes:
 //!
 //! ```text
-//! prerouting -> guard     spoofed: drop; to an address of the host (before anybody's DNAT) or a metadata service: refuse
+//! prerouting -> guard     spoofed: drop; more connections than one pod may have: drop; to an address of the host (before anybody's DNAT) or a metadata service: refuse
 //! input      -> to_host   our DNS: accept; everything else: refuse (a second line, for what somebody's DNAT made local)
 //! forward    -> egress    policies by address; pod to pod: accept; outside: accept unless in `closed`
 //!            -> ingress   from outside to a pod: only answers
@@ -15,6 +15,12 @@
 use crate::Subnet;
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
+
+/// Names the set that counts each pod's connections.
+const FLOWS: &str = "flows";
+
+/// Connections that one pod may have at once. The host's table of connections is shared by all, and by the host itself.
+const MOST_FLOWS: u32 = 4096;
 
 /// Names the set of pods that reach nothing outside.
 pub(crate) const CLOSED: &str = "closed";
@@ -47,6 +53,8 @@ pub(crate) fn replace(facts: &Facts<'_>) -> Vec<Value> {
         json!({"add": {kind: body}})
     };
     commands.push(named("set", json!({"name": CLOSED, "type": "ipv4_addr"})));
+    // No flags: nft knows from the rule that fills it that it is dynamic, and its JSON has no word for that.
+    commands.push(named("set", json!({"name": FLOWS, "type": "ipv4_addr", "size": 65_536})));
     for policy in ["egress_policy", "ingress_policy"] {
         commands.push(named("map", json!({"name": policy, "type": "ipv4_addr", "map": "verdict"})));
     }
@@ -129,6 +137,7 @@ fn guard(facts: &Facts<'_>, gateway: &Value) -> Vec<Rule> {
         ("guard", vec![fib("oif", &["saddr", "iif"], "==", json!(false)), drop()]),
         ("guard", answers()),
         ("guard", vec![ct("invalid"), drop()]),
+        ("guard", vec![too_many(), drop()]),
     ];
     rules.extend(dns(gateway).map(|rule| ("guard", rule)));
     rules.push(("guard", vec![fib("type", &["daddr"], "==", json!("local")), refuse()]));
@@ -180,6 +189,13 @@ fn ct(state: &str) -> Value {
     json!({"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": state}})
 }
 
+/// Counts a new connection with its source's others, and matches when they are too many.
+fn too_many() -> Value {
+    let source = json!({"payload": {"protocol": "ip", "field": "saddr"}});
+    let count = json!({"ct count": {"val": MOST_FLOWS, "inv": true}});
+    json!({"set": {"op": "add", "elem": source, "set": format!("@{FLOWS}"), "stmt": [count]}})
+}
+
 fn meta(op: &str, key: &str, right: &str) -> Value {
     json!({"match": {"op": op, "left": {"meta": {"key": key}}, "right": right}})
 }
@@ -226,6 +242,11 @@ mod tests {
         let at = |text: &str| guard.iter().position(|r| r.contains(text)).unwrap();
         assert!(at("saddr") < at("established"));
         assert!(at("\"right\":53") < at("\"local\""), "DNS is the one thing of the host that is open");
+        assert!(
+            at("ct count") < at("\"right\":53"),
+            "connections are counted before any new one is let through"
+        );
+        assert!(at("established") < at("ct count"), "and only new ones are");
     }
 
     #[test]

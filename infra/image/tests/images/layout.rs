@@ -77,3 +77,35 @@ async fn what_is_no_layout_is_refused_by_path() {
     assert!(error.contains("missing"), "{error}");
     assert!(place.images.import(place.dir.path(), "host").await.is_err());
 }
+
+/// `docker save` before Docker 25 wrote `manifest.json` and one directory for each layer.
+#[tokio::test]
+async fn an_old_docker_archive_is_refused_with_the_remedy_and_nothing_of_it_is_written_outside() {
+    let place = place();
+    let archive = place.dir.path().join("old.tar");
+    let layer = "0123456789abcdef".repeat(4);
+    let hostile = Layer::default()
+        .file("manifest.json", r#"[{"Config":"../../escaped","Layers":["../../../escaped"]}]"#)
+        .file(&format!("{layer}/layer.tar"), "x")
+        .symlink("index.json.d", "/")
+        .file("blobs/sha256/../../../../escaped", "x")
+        .file("../escaped", "x")
+        .file("/escaped", "x");
+    fs::write(&archive, hostile.tar()).unwrap();
+    let error = place.images.import(&archive, "local/test").await.unwrap_err();
+    let said = format!("{error}: {}", std::error::Error::source(&error).unwrap());
+    assert!(said.contains("docker archive") && said.contains("skopeo copy"), "{said}");
+    assert_eq!(place.children("tmp"), 0);
+    assert!(!place.dir.path().join("escaped").exists() && !place.dir.path().join("images/escaped").exists());
+    assert!(!std::path::Path::new("/escaped").exists());
+}
+
+/// Newer ones have both; links and paths in the archive lead nowhere.
+#[tokio::test]
+async fn an_archive_whose_index_is_a_link_is_no_layout() {
+    let place = place();
+    let archive = place.dir.path().join("link.tar");
+    fs::write(&archive, Layer::default().symlink("index.json", "/etc/passwd").tar()).unwrap();
+    assert!(place.images.import(&archive, "local/test").await.is_err());
+    assert_eq!(place.children("tmp"), 0);
+}

@@ -46,15 +46,6 @@ pub(crate) fn decide(zone: &Zone, query: &[u8], asker: Ipv4Addr, udp: bool) -> S
     }
 }
 
-/// An answer without data, for a client that asks too much.
-pub(crate) fn refused(query: &[u8]) -> Option<Vec<u8>> {
-    let query = Message::from_vec(query).ok()?;
-    match refuse(&query, ResponseCode::Refused) {
-        Step::Answer(bytes) => Some(bytes),
-        _ => None,
-    }
-}
-
 fn positive(zone: &Zone, query: &Message, question: &Query, addresses: &[Ipv4Addr]) -> Message {
     if !matches!(question.query_type(), RecordType::A | RecordType::ANY) {
         return negative(zone, query, ResponseCode::NoError);

@@ -1,4 +1,7 @@
 //! How much one client may ask. Pure but for the counts it keeps.
+//!
+//! **Invariant:** clients that take what they can, be they hundreds, do not keep another from being answered: a few are kept for
+//! each, and the more of the rest is used, the less of it one client gets.
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -13,13 +16,32 @@ const BURST: f64 = 1000.0;
 const WAITING: usize = 64;
 /// TCP connections of one client.
 const CONNECTIONS: usize = 16;
+/// Queries that may wait, and connections that may be open, for all clients together: two budgets.
+const AT_ONCE: usize = 2048;
+/// How many of them are there for whoever wants more than a few.
+const SHARED: usize = 512;
+/// The few that every client gets as long as there are any.
+const OWN: usize = 4;
 /// Clients remembered before idle ones are forgotten.
 const REMEMBERED: usize = 4096;
 
 /// The limits of all clients.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Limits {
-    clients: Arc<Mutex<HashMap<Ipv4Addr, Client>>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    clients: HashMap<Ipv4Addr, Client>,
+    waiting: Budget,
+    connections: Budget,
+}
+
+/// What all clients use of one thing.
+#[derive(Debug, Default)]
+struct Budget {
+    used: usize,
 }
 
 #[derive(Debug)]
@@ -52,7 +74,7 @@ pub(crate) struct Turn {
 impl Limits {
     /// Whether a client may ask one more query now.
     pub(crate) fn allow(&self, client: Ipv4Addr, now: Instant) -> bool {
-        let mut clients = self.clients.lock();
+        let clients = &mut self.state.lock().clients;
         if clients.len() >= REMEMBERED {
             clients.retain(|_, c| c.waiting > 0 || c.connections > 0 || c.refilled(now) < BURST);
         }
@@ -68,14 +90,28 @@ impl Limits {
 
     /// Counts one use, or refuses it.
     pub(crate) fn enter(&self, client: Ipv4Addr, kind: Kind, now: Instant) -> Option<Turn> {
-        let mut clients = self.clients.lock();
-        let counts = clients.entry(client).or_insert_with(|| Client::new(now));
+        let state = &mut *self.state.lock();
+        let counts = state.clients.entry(client).or_insert_with(|| Client::new(now));
         let (count, most) = counts.count(kind);
-        if *count >= most {
+        let budget = match kind {
+            Kind::Waiting => &mut state.waiting,
+            Kind::Connection => &mut state.connections,
+        };
+        if *count >= most.min(budget.share()) {
             return None;
         }
+        budget.used += 1;
         *count += 1;
         Some(Turn { limits: self.clone(), client, kind })
+    }
+}
+
+// === impl Budget ===
+
+impl Budget {
+    /// What one client may use now.
+    fn share(&self) -> usize {
+        if self.used >= AT_ONCE { 0 } else { OWN.max(SHARED.saturating_sub(self.used) / 4) }
     }
 }
 
@@ -103,9 +139,14 @@ impl Client {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(client) = self.limits.clients.lock().get_mut(&self.client) {
-            *client.count(self.kind).0 -= 1;
-        }
+        let state = &mut *self.limits.state.lock();
+        let Some(client) = state.clients.get_mut(&self.client) else { return };
+        *client.count(self.kind).0 -= 1;
+        let budget = match self.kind {
+            Kind::Waiting => &mut state.waiting,
+            Kind::Connection => &mut state.connections,
+        };
+        budget.used -= 1;
     }
 }
 
@@ -136,5 +177,23 @@ mod tests {
         assert!(limits.enter(B, Kind::Waiting, now).is_some());
         drop(turns);
         assert!(limits.enter(A, Kind::Waiting, now).is_some());
+    }
+
+    #[test]
+    fn however_many_take_all_they_can_one_more_gets_its_share() {
+        for (floods, kind) in [(16, Kind::Waiting), (64, Kind::Connection), (300, Kind::Waiting)] {
+            let (limits, now) = (Limits::default(), Instant::now());
+            let mut taken = Vec::new();
+            for client in 0..floods {
+                let client = Ipv4Addr::from(0x0a00_0100 + client);
+                taken.extend((0..100).map_while(|_| limits.enter(client, kind, now)));
+            }
+            let own: Vec<_> = (0..OWN).map_while(|_| limits.enter(B, kind, now)).collect();
+            assert_eq!(own.len(), OWN, "{floods} of {kind:?} took {}", taken.len());
+            drop(own);
+            drop(taken);
+            let state = limits.state.lock();
+            assert_eq!((state.waiting.used, state.connections.used), (0, 0));
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! The DNS server on the gateway's address, UDP and TCP.
 //!
 //! **Invariant:** it answers pods and the host, nobody else: the firewall drops what comes from other interfaces, and an
-//! unknown source address is not answered here either.
+//! unknown source address is not answered here either. It always reads what has arrived: what is too much is answered with a
+//! failure or hung up on, never left to wait before the others.
 use super::answer::{self, Step};
 use super::forward::{self, read_message, write_message};
 use super::limit::{Kind, Limits, Turn};
@@ -15,8 +16,6 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Queries and connections of all clients at once.
-const AT_ONCE: usize = 1024;
 /// How long a connection may be silent.
 const IDLE: Duration = Duration::from_secs(10);
 /// How long the host's list of resolvers is believed.
@@ -60,11 +59,11 @@ impl Server {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
-                received = self.udp.recv_from(&mut buffer), if tasks.len() < AT_ONCE => match received {
-                    Ok((length, from)) => self.datagram(&buffer[..length], from, &mut tasks).await,
+                received = self.udp.recv_from(&mut buffer) => match received {
+                    Ok((length, from)) => self.datagram(&buffer[..length], from, &mut tasks),
                     Err(e) => tracing::debug!(error = %e, "dns datagram"),
                 },
-                accepted = self.tcp.accept(), if tasks.len() < AT_ONCE => match accepted {
+                accepted = self.tcp.accept() => match accepted {
                     Ok((stream, from)) => self.connection(stream, from, &mut tasks),
                     Err(e) => {
                         tracing::warn!(error = %e, "dns connection");
@@ -75,7 +74,7 @@ impl Server {
         }
     }
 
-    async fn datagram(&self, query: &[u8], from: SocketAddr, tasks: &mut JoinSet<()>) {
+    fn datagram(&self, query: &[u8], from: SocketAddr, tasks: &mut JoinSet<()>) {
         let Some(client) = self.shared.client(from) else { return };
         if !self.shared.limits.allow(client, Instant::now()) {
             return;
@@ -84,7 +83,7 @@ impl Server {
             Step::Ignore => return,
             Step::Answer(answer) => Some(answer),
             Step::Forward(failure) => match self.shared.wait(client) {
-                None => answer::refused(query),
+                None => Some(failure),
                 Some(turn) => {
                     let (shared, udp, query) = (self.shared.clone(), self.udp.clone(), query.to_vec());
                     tasks.spawn(async move {
@@ -97,8 +96,8 @@ impl Server {
             },
         };
         if let Some(answer) = answer {
-            // A client that is gone does not matter to the others.
-            self.udp.send_to(&answer, from).await.ok();
+            // A client that is gone, or a full queue, does not matter to the others.
+            self.udp.try_send_to(&answer, from).ok();
         }
     }
 
@@ -136,10 +135,10 @@ impl Shared {
             let answer = match answer::decide(&self.zone, &query, client, false) {
                 Step::Ignore => return,
                 Step::Answer(answer) => answer,
-                Step::Forward(failure) => {
-                    let Some(_turn) = self.wait(client) else { return };
-                    self.ask(&query, false).await.unwrap_or(failure)
-                }
+                Step::Forward(failure) => match self.wait(client) {
+                    Some(_turn) => self.ask(&query, false).await.unwrap_or(failure),
+                    None => failure,
+                },
             };
             if !matches!(timeout(IDLE, write_message(&mut stream, &answer)).await, Ok(Ok(()))) {
                 return;

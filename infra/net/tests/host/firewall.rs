@@ -168,3 +168,22 @@ fn a_host_that_drops_input_still_answers_dns_once_mended() {
         assert!(rules.contains("dport 53") && !rules.contains("8080"), "{rules}");
     });
 }
+
+/// The kernel has one table of connections for the host and everybody on it.
+#[test]
+fn one_pod_cannot_fill_the_hosts_table_of_connections() {
+    machine(async |world| {
+        let network = world.open().await;
+        let (a, b) = (network.attach(pod("a")).await.unwrap(), network.attach(pod("b")).await.unwrap());
+        listen(Some(&world.outside), OUTSIDE, 9000);
+        let flood = format!(
+            "import socket\ns=socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nfor port in range(1024, 9024): s.sendto(b'x', ('{OUTSIDE}', port))"
+        );
+        sh(&format!("nsenter --net={} python3 -c \"{flood}\"", a.netns.display()));
+        let counted = sh("cat /proc/sys/net/netfilter/nf_conntrack_count");
+        let counted: u32 = counted.trim().parse().unwrap();
+        assert!((3000..5000).contains(&counted), "{counted} connections");
+        assert!(fetch(&a.netns, OUTSIDE, 9000).is_err(), "a has as many as it may");
+        assert!(fetch(&b.netns, OUTSIDE, 9000).is_ok(), "b is not concerned");
+    });
+}
