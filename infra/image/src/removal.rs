@@ -158,7 +158,7 @@ mod tests {
     fn a_tree_deeper_than_any_path_and_any_stack_goes() {
         let place = tempfile::tempdir().unwrap();
         let top = place.path().join("top");
-        chain(&top, 30_000);
+        chain(&top, 5000);
         // A thread's stack of 64 KiB, and no more descriptors than a program has open anyway.
         let thread = std::thread::Builder::new().stack_size(64 << 10);
         let gone = top.clone();

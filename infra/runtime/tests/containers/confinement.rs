@@ -243,6 +243,29 @@ async fn read_only_roots_and_volumes_are_read_only_and_sub_paths_stay_inside() {
     host.finish();
 }
 
+/// The node agent has looked; between its look and the mount a sandbox may have put a link there.
+#[tokio::test]
+async fn a_host_path_that_became_a_link_is_not_mounted() {
+    let mut host = Host::new().await;
+    let allowed = host.dir.join("allowed");
+    fs::create_dir_all(allowed.join("plain")).expect("directory");
+    fs::write(allowed.join("plain/file"), "seen").expect("file");
+    std::os::unix::fs::symlink("plain", allowed.join("link")).expect("link");
+    let volume = |beneath: &str| Volume::Host { allowed: allowed.clone(), beneath: beneath.to_owned() };
+    host.volumes.insert("plain".into(), volume("plain"));
+    host.volumes.insert("link".into(), volume("link"));
+    for driver in DRIVERS {
+        let with = |name: &str| {
+            let mounts = json!([{ "name": name, "mountPath": "/work" }]);
+            host.request(driver, json!({ "command": ["cat", "/work/file"], "volumeMounts": mounts }))
+        };
+        assert_eq!(host.run(with("plain")).await.1, "seen", "{driver:?}");
+        let error = host.runtimes.start(with("link")).await.expect_err("a link").to_string();
+        assert!(error.contains("cannot mount"), "{error}");
+    }
+    host.finish();
+}
+
 #[tokio::test]
 async fn low_ports_and_ping_work_without_power_over_the_network() {
     let host = Host::new().await;

@@ -71,6 +71,10 @@ impl Host {
     pub(crate) async fn at(dir: PathBuf, instance: String) -> Host {
         let _ = fs::remove_dir_all(&dir);
         fs::DirBuilder::new().mode(0o711).create(&dir).expect("scratch");
+        // As on a machine: what is tenants' cannot be walked, neither by other users nor by the host ids of a sandbox.
+        for name in ["pods", "roots"] {
+            fs::DirBuilder::new().mode(0o700).create(dir.join(name)).expect("closed");
+        }
         let netns = format!("as-rt-{instance}");
         ip(&["netns", "add", &netns]);
         ip(&["-n", &netns, "link", "set", "lo", "up"]);
