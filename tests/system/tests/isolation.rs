@@ -1,7 +1,13 @@
 //! What a sandbox can do and see, asked from inside: under each driver, made by the command line and from a plain manifest.
 
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, process::Command, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::PermissionsExt as _,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
 use system::{
     Machine, Output, eventually,
     inside::inside,
@@ -398,5 +404,58 @@ fn a_forged_source_address_goes_nowhere() {
     send(&namespace, &own, OUTSIDE);
     eventually("its own datagram arrives", || world.sources().trim() == HOST);
     drop(world);
+    machine.purge();
+}
+
+/// Whether somebody who is nobody on the host can do this.
+fn nobody_can(script: &str) -> bool {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", script]);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("setpriv").success()
+}
+
+#[test]
+fn other_users_of_the_machine_reach_nothing_of_a_sandbox() {
+    let machine = Machine::up();
+    let data = machine.data();
+    // The test's own directory is closed; an installation's place is not.
+    let parent = data.parent().expect("parent");
+    std::fs::set_permissions(parent, std::fs::Permissions::from_mode(0o755)).expect("mode");
+    assert!(nobody_can(&format!("test -x {}", data.display())), "names in the data directory can be walked");
+    for driver in DRIVERS {
+        let name = format!("setuid-{driver}");
+        machine.cli(&["create", &name, "--runtime", driver]).ok();
+        let script = "cp /usr/bin/id /root/setuid-id && chmod 4755 /root/setuid-id && chmod 755 /root";
+        machine.kubectl(&["exec", &name, "-q", "--", "sh", "-c", script]).ok();
+    }
+    let find = format!("find {} -name setuid-id -perm -4000 -uid 0", data.display());
+    let found = sh(&find);
+    let files: Vec<&str> = found.lines().collect();
+    assert_eq!(files.len(), 2, "the programs are on disk, root's and set-user-id: {found}");
+    for file in files {
+        assert!(!nobody_can(&format!("test -e {file}")), "{file} is in reach");
+    }
+    for name in ["pods", "volumes", "roots", "trash", "images", "pki", "store"] {
+        let dir = data.join(name);
+        assert!(!nobody_can(&format!("ls {0} || cd {0}", dir.display())), "{name} is open");
+    }
+    let run = format!("/run/agent-sandbox/{}/volumes", machine.residue().id());
+    assert!(!nobody_can(&format!("ls {run} || cd {run}")));
+    machine.purge();
+}
+
+#[test]
+fn directories_of_an_older_installation_are_closed_at_the_start() {
+    let machine = Machine::up();
+    machine.kill();
+    for name in ["pods", "volumes", "roots"] {
+        let open = std::fs::Permissions::from_mode(0o711);
+        std::fs::set_permissions(machine.data().join(name), open).expect("mode");
+    }
+    machine.start().ok();
+    for name in ["pods", "volumes", "roots"] {
+        let mode = std::fs::metadata(machine.data().join(name)).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{name}");
+    }
     machine.purge();
 }
