@@ -10,12 +10,7 @@ use crate::{
     writer,
 };
 use parking_lot::{Mutex, RwLock};
-use std::{
-    fs::{self, File},
-    path::PathBuf,
-    sync::Arc,
-    thread,
-};
+use std::{fs::File, path::PathBuf, sync::Arc, thread};
 
 /// The largest transaction taken, in bytes.
 const MAX_TXN: usize = 32 << 20;
@@ -77,7 +72,7 @@ impl Store {
     /// [`OpenError`]; in every case the files are as they were.
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let Config { dir, window_events, window_bytes, checkpoint_bytes } = config;
-        fs::create_dir_all(&dir).map_err(files::failed("make the directory", &dir))?;
+        files::make_closed(&dir).map_err(files::failed("make the directory", &dir))?;
         let lock = files::lock(&dir)?;
         let recovered = recovery::open(&dir)?;
         let revision = recovered.index.revision();

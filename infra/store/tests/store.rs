@@ -215,3 +215,14 @@ async fn checkpoints_under_load_keep_every_write_and_bound_the_files() {
     assert_eq!(store.list("", None, 0), before);
     assert_eq!(store.revision(), 3201);
 }
+
+#[tokio::test]
+async fn the_directory_is_closed_to_others_also_where_it_was_open() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    std::fs::create_dir(&path).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    Store::open(Config { dir: path.clone(), ..Config::default() }).unwrap().close();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+}
