@@ -94,7 +94,8 @@ pub(crate) fn purge(data: &Path) -> Result<Vec<PathBuf>> {
 
 fn delete(path: &Path) -> io::Result<()> {
     let deleted = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        // Sandboxes make trees that the standard library cannot delete.
+        Ok(metadata) if metadata.is_dir() => image::remove_tree(path),
         Ok(_) => fs::remove_file(path),
         Err(error) => Err(error),
     };

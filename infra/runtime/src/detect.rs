@@ -104,6 +104,7 @@ impl Runtimes {
                 format!("{} is missing: the supervisor runs every container", config.supervisor.display());
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
+        probe::sweep(&config.run_dir);
         let mut found = BTreeMap::new();
         for (driver, name) in [(Driver::Runc, "runc"), (Driver::Runsc, "runsc")] {
             if let Some(path) = search(&config, name) {

@@ -198,6 +198,18 @@ async fn try_platform(config: &Config, program: &Path, platform: &str) -> Result
     result
 }
 
+/// Removes the directories of examinations that died under way: `probe-<pid>-<platform>`.
+pub(crate) fn sweep(run_dir: &Path) {
+    for entry in fs::read_dir(run_dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix("probe-")?.split_once('-'));
+        let dead = |pid: &str| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists();
+        if pid.is_some_and(|(pid, _)| dead(pid)) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 fn probe_spec() -> serde_json::Value {
     json!({
         "ociVersion": "1.0.2",
@@ -211,6 +223,21 @@ fn probe_spec() -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_examination_left_that_died_is_removed_and_one_under_way_is_not() {
+        let dir = std::env::temp_dir().join(format!("as-probe-sweep-{}", std::process::id()));
+        let own = format!("probe-{}-systrap", std::process::id());
+        // No process has a number this large.
+        for name in [own.as_str(), "probe-4294967000-kvm", "probe-kvm", "mnt"] {
+            fs::create_dir_all(dir.join(name).join("rootfs")).unwrap();
+        }
+        sweep(&dir);
+        let mut left: Vec<_> = fs::read_dir(&dir).unwrap().flatten().map(|entry| entry.file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["mnt", own.as_str(), "probe-kvm"]);
+        fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn release_dates_are_found_in_versions() {
