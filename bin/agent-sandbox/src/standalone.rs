@@ -12,7 +12,7 @@ use crate::{
 };
 use apiserver::{Identity, KubeletConnector, NodeStream, Server};
 use cli::{Failure, Result};
-use crd::{names::annotation, v1beta1::Sandbox};
+use crd::{names::annotation, v1beta1::LenientSandbox};
 use futures::future::BoxFuture;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::{
@@ -77,8 +77,11 @@ impl Standalone {
         let node = build_node(place, args, default, &server).await?;
         door.open(node.kubelet());
         let client = |name: &str| server.client(Identity::component(name));
-        let controller =
-            controller::Controller::build(controller::Config::default(), client("agent-sandbox-controller"));
+        let config = controller::Config {
+            cluster_domain: args.cluster_domain.clone(),
+            ..controller::Config::default()
+        };
+        let controller = controller::Controller::build(config, client("agent-sandbox-controller"));
         let cluster =
             cluster::Config { root_ca: server.pki().ca_pem().to_owned(), ..cluster::Config::default() };
         let cluster = (client("agent-sandbox-cluster"), cluster);
@@ -150,7 +153,7 @@ impl Standalone {
 
     /// How many sandboxes the store holds.
     pub(crate) async fn census(&self) -> String {
-        let list = Api::<Sandbox>::all(self.admin.clone()).list(&ListParams::default()).await;
+        let list = Api::<LenientSandbox>::all(self.admin.clone()).list(&ListParams::default()).await;
         list.map_or_else(|error| error.to_string(), |list| Census::of(&list.items).to_string())
     }
 
@@ -213,6 +216,7 @@ async fn build_node(place: &Place, args: &UpArgs, default: Driver, server: &Serv
         host_paths: args.allow_host_path.clone(),
         memory_cap: args.memory_cap.map(|mebibytes| mebibytes << 20),
         fix_forward: args.fix_forward,
+        cluster_domain: args.cluster_domain.clone(),
         ..node::Config::default()
     };
     let client = server.client(Identity::component("agent-sandbox-node"));

@@ -3,7 +3,7 @@
 use crate::place::{DEFAULT_DATA_DIR, Place, Running};
 use clap::Args;
 use cli::{Failure, Result, say};
-use crd::{conditions, v1beta1::Sandbox};
+use crd::{conditions, v1beta1::LenientSandbox};
 use kube::{
     Api,
     api::ListParams,
@@ -101,9 +101,9 @@ fn print(place: &Place, running: &Running, census: &Result<Census>, memory: Opti
 
 impl Census {
     /// Counts Sandboxes by what their conditions say.
-    pub(crate) fn of(sandboxes: &[Sandbox]) -> Self {
-        let is = |sandbox: &&Sandbox, kind: &str| {
-            let condition = sandbox.status.as_ref().and_then(|status| status.condition(kind));
+    pub(crate) fn of(sandboxes: &[LenientSandbox]) -> Self {
+        let is = |read: &&LenientSandbox, kind: &str| {
+            let condition = read.sandbox.status.as_ref().and_then(|status| status.condition(kind));
             condition.is_some_and(|condition| condition.status == "True")
         };
         Self {
@@ -140,8 +140,10 @@ async fn count(place: &Place, running: &Running) -> Result<Census> {
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
     let client =
         kube::Client::try_from(config.map_err(|error| failed(&error))?).map_err(|error| failed(&error))?;
-    let list =
-        Api::<Sandbox>::all(client).list(&ListParams::default()).await.map_err(|error| failed(&error))?;
+    let list = Api::<LenientSandbox>::all(client)
+        .list(&ListParams::default())
+        .await
+        .map_err(|error| failed(&error))?;
     Ok(Census::of(&list.items))
 }
 

@@ -51,6 +51,9 @@ pub(crate) struct UpArgs {
     /// Most memory that all sandboxes together may use, in MiB [default: nine tenths of the machine's]
     #[arg(long, value_name = "MIB")]
     pub(crate) memory_cap: Option<u64>,
+    /// DNS domain that names of Services and sandboxes end with
+    #[arg(long, default_value = "cluster.local", value_parser = domain, value_name = "DOMAIN")]
+    pub(crate) cluster_domain: String,
     /// Directory of the host that Pods may mount by hostPath, repeatable [default: none]
     #[arg(long, value_name = "DIR")]
     pub(crate) allow_host_path: Vec<PathBuf>,
@@ -189,4 +192,23 @@ fn write_kubeconfigs(args: &UpArgs, place: &Place, standalone: &Standalone) -> R
     let Some(file) = args.kubeconfig.clone().filter(|_| !args.no_kubeconfig) else { return Ok(None) };
     let name = write(&file, Owner::behind_sudo().map(|owner| (owner.user, owner.group)))?;
     Ok(Some(Context { file, name }))
+}
+
+/// A DNS domain as an argument.
+fn domain(text: &str) -> std::result::Result<String, String> {
+    let problems = wire::names::dns1123_subdomain(text);
+    if problems.is_empty() { Ok(text.to_owned()) } else { Err(problems.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::domain;
+
+    #[test]
+    fn the_cluster_domain_is_a_dns_name() {
+        assert_eq!(domain("cluster.local").as_deref(), Ok("cluster.local"));
+        for wrong in ["", "Cluster.local", ".local", "cluster_local", "cluster.local."] {
+            assert!(domain(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -75,6 +75,34 @@ async fn a_sandbox_is_one_object_in_both_versions() {
     assert_eq!(events[0]["object"]["apiVersion"], "agents.x-k8s.io/v1alpha1");
 }
 
+/// `status.nodeName` is a field of v1beta1 only.
+#[tokio::test]
+async fn a_write_through_the_older_version_says_nothing_about_the_status() {
+    let api = start().await;
+    let alpha = "/apis/agents.x-k8s.io/v1alpha1/namespaces/default/sandboxes";
+    let beta = "/apis/agents.x-k8s.io/v1beta1/namespaces/default/sandboxes/s";
+    let sent = json!({"apiVersion": "agents.x-k8s.io/v1alpha1", "kind": "Sandbox", "metadata": {"name": "s", "finalizers": ["a/b"]},
+        "spec": {"podTemplate": {"spec": {"containers": [{"name": "main", "image": "busybox"}]}}}});
+    api.post(alpha, &sent).await.expect(201);
+    let status = json!({"status": {"nodeName": "n", "podIPs": ["10.0.0.1"]}});
+    api.patch(&format!("{beta}/status"), "merge", &status).await.expect(200);
+    let seen = api.patch(&format!("{alpha}/s"), "merge", &json!({"spec": {"replicas": 0}})).await.expect(200);
+    assert_eq!(seen["status"], json!({"podIPs": ["10.0.0.1"], "replicas": 0}));
+    assert_eq!(api.get(beta).await.expect(200)["status"], status["status"]);
+    api.patch(&format!("{alpha}/s/scale"), "merge", &json!({"spec": {"replicas": 1}})).await.expect(200);
+    assert_eq!(api.get(beta).await.expect(200)["status"], status["status"]);
+    api.delete(&format!("{alpha}/s"), &json!({})).await.expect(200);
+    assert_eq!(api.get(beta).await.expect(200)["status"], status["status"], "marked as deleted");
+    let unmarked =
+        api.patch(&format!("{alpha}/s/status"), "merge", &json!({"status": {"podIPs": null}})).await;
+    unmarked.expect(200);
+    assert_eq!(
+        api.get(beta).await.expect(200)["status"]["podIPs"],
+        json!(null),
+        "a write of the status is one"
+    );
+}
+
 #[tokio::test]
 async fn an_event_is_one_object_in_both_groups() {
     let api = start().await;

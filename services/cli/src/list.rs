@@ -8,7 +8,7 @@ use crate::{
     sandbox::{get, name, rfc3339, state},
 };
 use clap::Args;
-use crd::v1beta1::Sandbox;
+use crd::v1beta1::{LenientSandbox, Sandbox};
 use jiff::Timestamp;
 use kube::{Api, api::ListParams};
 use serde_json::json;
@@ -52,7 +52,10 @@ pub(crate) async fn perform(args: ListArgs, connection: &Connection) -> Result<(
             eprintln!("No sandboxes found{}.", scope(&args, connection));
             Ok(())
         }
-        _ => print(&found, &args, connection).await,
+        _ => {
+            let found: Vec<Sandbox> = found.into_iter().map(|read| read.sandbox).collect();
+            print(&found, &args, connection).await
+        }
     }
 }
 
@@ -60,8 +63,8 @@ fn scope(args: &ListArgs, connection: &Connection) -> String {
     if args.all_namespaces { String::new() } else { format!(" in {} namespace", connection.namespace) }
 }
 
-async fn list(args: &ListArgs, connection: &Connection) -> Result<Vec<Sandbox>> {
-    let api: Api<Sandbox> = if args.all_namespaces {
+async fn list(args: &ListArgs, connection: &Connection) -> Result<Vec<LenientSandbox>> {
+    let api: Api<LenientSandbox> = if args.all_namespaces {
         Api::all(connection.client.clone())
     } else {
         Api::namespaced(connection.client.clone(), &connection.namespace)

@@ -4,12 +4,14 @@ use crate::{
     connection::Connection,
     failure::{Doing as _, Failure, Result},
     output::say,
-    sandbox::{name, not_found, sandboxes},
+    sandbox::{name, not_found},
     several::each,
     verdict::gone,
     wait::until,
 };
 use clap::Args;
+use crd::v1beta1::LenientSandbox;
+use kube::Api;
 use kube::api::{DeleteParams, ListParams};
 use std::time::Duration;
 
@@ -49,7 +51,7 @@ pub(crate) async fn perform(args: RemoveArgs, connection: &Connection) -> Result
 
 async fn remove(name: &str, args: &RemoveArgs, connection: &Connection) -> Result<()> {
     let params = if args.wait { DeleteParams::foreground() } else { DeleteParams::default() };
-    match sandboxes(connection).delete(name, &params).await {
+    match lenient(connection).delete(name, &params).await {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.code == 404 && args.force => return Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => return Err(not_found(connection, name)),
@@ -64,6 +66,11 @@ async fn remove(name: &str, args: &RemoveArgs, connection: &Connection) -> Resul
 
 async fn matching(args: &RemoveArgs, connection: &Connection) -> Result<Vec<String>> {
     let params = ListParams { label_selector: args.selector.clone(), ..ListParams::default() };
-    let list = sandboxes(connection).list(&params).await.doing(|| "list sandboxes".to_owned())?;
-    Ok(list.items.iter().map(|sandbox| name(sandbox).to_owned()).collect())
+    let list = lenient(connection).list(&params).await.doing(|| "list sandboxes".to_owned())?;
+    Ok(list.items.iter().map(|read| name(&read.sandbox).to_owned()).collect())
+}
+
+/// A sandbox that cannot be read can be removed all the same.
+fn lenient(connection: &Connection) -> Api<LenientSandbox> {
+    Api::namespaced(connection.client.clone(), &connection.namespace)
 }

@@ -29,6 +29,18 @@ fn committed_documents_are_up_to_date() {
     super::check().unwrap();
 }
 
+/// A cluster converts nothing without a webhook: with `strategy: None` it would only rename the version and prune.
+#[test]
+fn documents_for_clusters_have_one_version_and_convert_nothing() {
+    for (path, text) in super::files().unwrap() {
+        let versions = text.lines().filter(|line| line.contains("served: true")).count();
+        let for_clusters = path.components().any(|part| part.as_os_str() == "deploy");
+        assert_eq!(versions, if for_clusters { 1 } else { 2 }, "{}", path.display());
+        assert_eq!(text.contains("name: v1alpha1"), !for_clusters, "{}", path.display());
+        assert!(text.contains("strategy: None") && text.contains("name: v1beta1"), "{}", path.display());
+    }
+}
+
 #[test]
 fn every_document_fits_the_annotation_of_client_side_apply() {
     for (name, document) in super::documents().unwrap() {

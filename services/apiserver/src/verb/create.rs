@@ -57,7 +57,7 @@ pub(super) async fn insert(
                 draft::unstored(call, value)
             };
         }
-        match draft::commit(call, &key, Change::Put(Expect::Absent), value, companions).await? {
+        match draft::commit(call, &key, Change::Put(Expect::Absent), value, None, companions).await? {
             Committed::Stored(bytes) => return Ok(bytes),
             Committed::Lost(lost) if lost == key && !generated => return Err(taken()),
             Committed::Lost(_) => {}

@@ -105,9 +105,9 @@ pub(super) async fn remove(
         }
         let at = Expect::At(entry.revision);
         let committed = if gone {
-            draft::commit(call, &key, Change::Remove(at), new, companions).await?
+            draft::commit(call, &key, Change::Remove(at), new, Some(&entry), companions).await?
         } else {
-            draft::commit(call, &key, Change::Put(at), new, Vec::new()).await?
+            draft::commit(call, &key, Change::Put(at), new, Some(&entry), Vec::new()).await?
         };
         match committed {
             Committed::Stored(bytes) if gone => return Ok(Removed::Gone(as_it_was(&entry.value, &bytes)?)),

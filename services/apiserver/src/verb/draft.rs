@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::request::Parts;
 use serde_json::Value;
-use store::{CommitError, Expect, Op, Txn};
+use store::{CommitError, Entry, Expect, Op, Txn};
 use wire::{FieldValidation, Status};
 
 use super::Call;
@@ -137,15 +137,20 @@ pub(super) fn writer(call: &Call<'_>, manager: &str) -> Writer {
     Writer { name: call.manager_name(manager), subresource: call.target.subresource.clone(), now: call.now }
 }
 
-/// Writes an object (in the version of the request) together with its companions.
+/// Writes an object (in the version of the request) together with its companions. The status is that of `keep`, if any.
 pub(super) async fn commit(
     call: &Call<'_>,
     key: &str,
     change: Change,
     value: Value,
+    keep: Option<&Entry>,
     companions: Vec<Op>,
 ) -> Result<Committed, Status> {
-    let template = stored::encode(versions::to_storage(call.kind(), value)?);
+    let mut value = versions::to_storage(call.kind(), value)?;
+    if let Some(entry) = keep {
+        versions::keep_status(call.kind(), &mut value, &entry.value)?;
+    }
+    let template = stored::encode(value);
     let mut ops = companions;
     ops.push(match change {
         Change::Put(expect) => Op::Put { key: key.to_owned(), expect, value: template.clone() },

@@ -88,7 +88,8 @@ async fn settle(
     } else {
         Change::Put(at)
     };
-    match draft::commit(call, key, change, new.take(), companions).await? {
+    let keep = (edit.subresource != "status").then_some(entry);
+    match draft::commit(call, key, change, new.take(), keep, companions).await? {
         Committed::Stored(bytes) => Ok(Some(bytes)),
         Committed::Lost(_) => Ok(None),
     }
