@@ -1,5 +1,5 @@
-//! TLS towards a Pod, for probes, hooks and the proxy: encrypted, and with whoever answers, as the kubelet does it. A Pod's address
-//! says whose it is; its certificate is the Pod's own affair.
+//! TLS towards a Pod, for probes, hooks and the proxy: encrypted, and with whoever answers, as Kubernetes does it. A Pod's
+//! address says whose it is; its certificate is the Pod's own affair.
 
 use std::sync::Arc;
 
