@@ -19,8 +19,8 @@ const RESIZE: u8 = 5;
 /// Longest frame a supervisor sends.
 const LONGEST: u32 = 1 << 20;
 
-/// Longest piece of input in one frame.
-const PIECE: usize = 16 << 10;
+/// Longest piece of input in one frame: a supervisor takes 8 KiB of a client at a time, and a frame only whole.
+const PIECE: usize = 4 << 10;
 
 /// An attached container: read from one half, write to the other.
 #[derive(Debug)]
@@ -134,5 +134,32 @@ impl AttachWriter {
         frame.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes());
         frame.extend_from_slice(payload);
         self.stream.write_all(&frame).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn long_input_goes_in_frames_that_a_supervisor_takes() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let Attach { output, mut input } = Attach::new(BufReader::new(ours));
+        let send = async move {
+            input.send(&[7; 100_000]).await.unwrap();
+            drop((input, output));
+        };
+        let receive = async {
+            let mut total = 0;
+            while let Ok(STDIN) = theirs.read_u8().await {
+                let length = usize::try_from(theirs.read_u32().await.unwrap()).unwrap();
+                assert!(length + 5 <= 8 << 10, "{length}");
+                theirs.read_exact(&mut vec![0; length]).await.unwrap();
+                total += length;
+            }
+            total
+        };
+        let ((), total) = tokio::join!(send, receive);
+        assert_eq!(total, 100_000);
     }
 }

@@ -1,14 +1,15 @@
-//! Exec, attach, logs, port-forward and node proxy: the request goes to the node, and bytes flow both ways.
+//! Exec, attach, logs, port-forward and proxy: the request goes to the node, and bytes flow both ways.
 //!
 //! **Invariant:** nothing of a stream is interpreted or kept here; an upgraded connection ends when either side or the
 //! server ends.
 
+mod proxy;
 mod request;
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use http::{Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt as _, Collected, Limited};
 use hyper::{body::Incoming, client::conn::http1, upgrade};
 use hyper_util::rt::TokioIo;
@@ -26,13 +27,21 @@ use crate::{
 /// The most that is read of what a node says against a request.
 const MAX_REFUSAL: usize = 16 * 1024;
 
+/// Marks an answer that the node itself gave instead of what was asked for. Clients do not see it.
+const REFUSED: HeaderName = HeaderName::from_static("x-agent-sandbox-refused");
+
+/// Where a request goes: to a path of a node's endpoints, which see this host.
+struct Passage<'a> {
+    node: &'a str,
+    path: &'a str,
+    host: HeaderValue,
+}
+
 /// Forwards a request to the node it concerns.
 pub(crate) async fn open(call: Call<'_>, parts: Parts, body: RequestBody) -> Result<Reply, Status> {
     let (node, path) = match (call.kind().plural.as_ref(), call.target.subresource.as_str()) {
         ("nodes", "proxy") => (call.target.name.clone(), request::node_path(&call.target, parts.uri.query())),
-        ("pods", "proxy") | (_, "proxy") => {
-            return Err(Status::method_not_supported(call.target.resource(), "proxy"));
-        }
+        (_, "proxy") => return proxy::open(call, parts, body).await,
         (_, subresource) => {
             if !matches!(parts.method, Method::GET | Method::POST) {
                 return Err(Status::method_not_allowed());
@@ -48,7 +57,9 @@ pub(crate) async fn open(call: Call<'_>, parts: Parts, body: RequestBody) -> Res
     if call.kind().plural == "nodes" && call.core.store.get(&call.key()).is_none() {
         return Err(call.not_found());
     }
-    let reply = forward(call.core, &node, &path, parts, body).await?;
+    let host = HeaderValue::from_str(&node).unwrap_or(HeaderValue::from_static("node"));
+    let mut reply = forward(call.core, Passage { node: &node, path: &path, host }, parts, body).await?;
+    reply.headers_mut().remove(REFUSED);
     if call.target.subresource == "log" && !reply.status().is_success() {
         return Err(failed_log(&call.target.name, reply).await);
     }
@@ -95,11 +106,11 @@ fn unassigned(name: &str, subresource: &str) -> Result<Reply, Status> {
 
 async fn forward(
     core: &Arc<Core>,
-    node: &str,
-    path: &str,
+    passage: Passage<'_>,
     parts: Parts,
     body: RequestBody,
 ) -> Result<Reply, Status> {
+    let node = passage.node;
     let unreachable = |error: &dyn std::fmt::Display| dial_failure(node, error);
     let io = core.kubelet.connect(node).await.map_err(|error| unreachable(&error))?;
     let (mut sender, connection) =
@@ -113,7 +124,7 @@ async fn forward(
     });
     let mut inbound = Request::from_parts(parts, body);
     let client = inbound.extensions_mut().remove::<upgrade::OnUpgrade>();
-    let outbound = request::to_node(inbound, node, path)?;
+    let outbound = request::to_node(inbound, passage)?;
     let reply = sender.send_request(outbound).await.map_err(|error| unreachable(&error))?;
     if reply.status() == StatusCode::SWITCHING_PROTOCOLS {
         return splice(core, client, reply);

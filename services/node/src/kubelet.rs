@@ -9,7 +9,6 @@ mod images;
 mod log;
 mod ports;
 mod proxy;
-mod trusting;
 mod upgrade;
 
 use std::collections::HashMap;

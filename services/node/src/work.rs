@@ -11,7 +11,7 @@ pub(crate) mod network;
 mod pause;
 pub(crate) mod probe;
 pub(crate) mod start;
-mod tls;
+pub(crate) mod tls;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

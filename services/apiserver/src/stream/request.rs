@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, Request, header};
 use serde_json::Value;
 use wire::{Query, Status};
 
-use super::{PODS, container};
+use super::{PODS, Passage, container};
 use crate::{body::RequestBody, route::Target, verb::Call};
 
 /// Options of logs that go to the node as they are.
@@ -24,6 +24,19 @@ const LOG_OPTIONS: [&str; 9] = [
 /// Options of exec and attach: the API's name, the node's name.
 const STREAMS: [(&str, &str); 4] =
     [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")];
+
+/// Headers that concern one connection only.
+const HOP_HEADERS: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
 
 /// The path of a node's own endpoint.
 pub(super) fn node_path(target: &Target, query: Option<&str>) -> String {
@@ -56,27 +69,35 @@ pub(super) fn pod_path(call: &Call<'_>, pod: &Value, subresource: &str) -> Resul
 /// The client's request as it goes to the node: same method, headers and body, another place.
 pub(super) fn to_node(
     inbound: Request<RequestBody>,
-    node: &str,
-    path: &str,
+    passage: Passage<'_>,
 ) -> Result<Request<RequestBody>, Status> {
     let (mut parts, body) = inbound.into_parts();
+    let path = passage.path;
     parts.uri = path.parse().map_err(|error| Status::bad_request(format!("path {path:?}: {error}")))?;
     parts.version = http::Version::HTTP_11;
     parts.extensions.clear();
-    let upgrading = parts.headers.contains_key(header::UPGRADE);
-    if !upgrading {
+    if !is_upgrade(&parts.headers) {
         drop_hop_headers(&mut parts.headers);
     }
     parts.headers.remove(header::AUTHORIZATION);
-    let host = HeaderValue::from_str(node).unwrap_or(HeaderValue::from_static("node"));
-    parts.headers.insert(header::HOST, host);
+    parts.headers.insert(header::HOST, passage.host);
     Ok(Request::from_parts(parts, body))
 }
 
-/// Drops headers that concern one connection only.
+/// Whether a request wants another protocol.
+pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::UPGRADE)
+}
+
+/// Drops headers that concern one connection only, and those that `Connection` names.
 pub(super) fn drop_hop_headers(headers: &mut HeaderMap) {
-    for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE, header::TE, header::TRAILER]
-    {
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named: Vec<HeaderName> =
+        values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in HOP_HEADERS {
         headers.remove(name);
     }
 }
@@ -143,6 +164,19 @@ mod tests {
         assert_eq!(got, "?command=sh&command=-c&command=echo%20%22a%26b%22&output=1");
         let back = Query::parse(&got[1..]);
         assert_eq!(back.all("command").collect::<Vec<_>>(), ["sh", "-c", "echo \"a&b\""]);
+    }
+
+    #[test]
+    fn headers_of_one_connection_go_no_further() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [("connection", "close, X-Once"), ("x-once", "1"), ("keep-alive", "5"), ("te", "trailers")]
+        {
+            headers.insert(HeaderName::from_static(name), value.parse().unwrap());
+        }
+        headers.insert("x-kept", "2".parse().unwrap());
+        drop_hop_headers(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
     }
 
     #[test]

@@ -11,12 +11,11 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsConnector;
 
-use super::{Body, Kubelet, REFUSED, Refused, dial, trusting};
+use super::{Body, Kubelet, REFUSED, Refused, dial};
 use crate::registry::Pod;
+use crate::work::tls;
 
 /// Any byte stream.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -77,9 +76,8 @@ async fn connect(pod: &Pod, scheme: &str, port: u16) -> io::Result<Box<dyn Strea
     if scheme != "https" {
         return Ok(Box::new(stream));
     }
-    let address = stream.peer_addr()?.ip();
-    let connector = TlsConnector::from(trusting::config()?);
-    Ok(Box::new(connector.connect(ServerName::IpAddress(address.into()), stream).await?))
+    let address = stream.peer_addr()?.ip().to_string();
+    Ok(Box::new(tls::begin(stream, &address, "http/1.1").await.map_err(io::Error::other)?))
 }
 
 /// Kubernetes' code and words.

@@ -1,5 +1,5 @@
-//! TLS towards a Pod, for probes and hooks: encrypted, and with whoever answers, as the kubelet does it. A Pod's address
-//! says whose it is; its certificate is the Pod's own affair.
+//! TLS towards a Pod, for probes, hooks and the proxy: encrypted, and with whoever answers, as Kubernetes does it. A Pod's
+//! address says whose it is; its certificate is the Pod's own affair.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 ///
 /// # Errors
 /// What the other side does that is not TLS, in plain words.
-pub(super) async fn begin(
+pub(crate) async fn begin(
     stream: TcpStream,
     host: &str,
     protocol: &str,

@@ -186,8 +186,7 @@ fn headers_that_unfold_to_much_more_are_refused() {
     assert_eq!(read(&[&head[..], &block].concat(), usize::MAX), Err(Malformed::Compression));
 }
 
-/// Made by a client that uses Go's zlib (which writes `78 f9 e3 c6 a7 c2`, then sync-flushed blocks) is not at hand here;
-/// the system suite's kubectl is. This pins that our own stream names the dictionary in the same way.
+/// What Go's zlib writes is read in the system suite, from kubectl; this pins that ours names the dictionary the same way.
 #[test]
 fn a_header_stream_names_the_dictionary() {
     let bytes = syn_stream(&[0, 0, 0, 0]);
