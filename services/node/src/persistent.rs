@@ -1,6 +1,7 @@
-//! Removes the data of persistent volumes that are being deleted.
+//! Removes the data of persistent volumes that are being deleted, where their reclaim policy says so.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kubekit::{Informer, Key, Queue, Reader, informer, queue};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,11 +27,19 @@ pub const FINALIZER: &str = "agent-sandbox.local/volume";
 /// How the names of provisioned volumes begin.
 const PROVISIONED: &str = "pvc-";
 
+/// What the name of a directory begins with whose volume was deleted under the policy Retain: out of reach of the sweep, and
+/// there for a volume made by hand with this `volumeHandle`.
+const RETAINED: &str = "retained-";
+
 /// How long a failed removal is left alone.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// What is kept of a volume.
 struct Volume {
+    /// The name of its directory.
+    handle: String,
+    /// The reclaim policy says that the data outlives the object.
+    retain: bool,
     finalizers: Vec<String>,
     deleting: bool,
     /// A claim still has it: its data is in use, whoever asked for its deletion.
@@ -39,14 +50,7 @@ struct Volume {
 pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
     let queue: Arc<Queue<Key>> = Arc::new(Queue::default());
     let keys = Arc::clone(&queue);
-    let informer =
-        Informer::new(shared.client.clone(), informer::Config::default(), |volume: PersistentVolume| {
-            Volume {
-                finalizers: volume.metadata.finalizers.unwrap_or_default(),
-                deleting: volume.metadata.deletion_timestamp.is_some(),
-                bound: volume.status.and_then(|status| status.phase).as_deref() == Some("Bound"),
-            }
-        });
+    let informer = Informer::new(shared.client.clone(), informer::Config::default(), Volume::of);
     let informer = informer.on_change(move |change| {
         if change.new.is_some_and(|volume| volume.is_ours_to_remove()) {
             keys.add(change.key.clone());
@@ -62,7 +66,7 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
         let (shared, volume) = (Arc::clone(&shared), reader.get(&key));
         async move {
             match volume.filter(|volume| volume.is_ours_to_remove()) {
-                Some(volume) if remove(&shared, &key.name, &volume).await.is_err() => {
+                Some(volume) if release(&shared, &key.name, &volume).await.is_err() => {
                     queue::Outcome::After(RETRY)
                 }
                 _ => queue::Outcome::Done,
@@ -84,7 +88,7 @@ async fn sweep_unowned(
         return;
     }
     let dir = shared.paths.persistent_volumes();
-    let known: BTreeSet<String> = volumes.list().iter().map(|(key, _)| key.name.to_string()).collect();
+    let known: BTreeSet<String> = volumes.list().iter().map(|(_, volume)| volume.handle.clone()).collect();
     let trash = shared.trash.clone();
     let _ = tokio::task::spawn_blocking(move || discard_unowned(&dir, names, &known, &trash)).await;
 }
@@ -103,20 +107,56 @@ fn discard_unowned(dir: &Path, names: Vec<String>, known: &BTreeSet<String>, tra
 // === impl Volume ===
 
 impl Volume {
+    fn of(volume: PersistentVolume) -> Self {
+        let spec = volume.spec.unwrap_or_default();
+        Self {
+            handle: spec.csi.map(|csi| csi.volume_handle).unwrap_or_default(),
+            retain: spec.persistent_volume_reclaim_policy.as_deref() != Some("Delete"),
+            finalizers: volume.metadata.finalizers.unwrap_or_default(),
+            deleting: volume.metadata.deletion_timestamp.is_some(),
+            bound: volume.status.and_then(|status| status.phase).as_deref() == Some("Bound"),
+        }
+    }
+
     fn is_ours_to_remove(&self) -> bool {
         self.deleting && !self.bound && self.finalizers.iter().any(|name| name == FINALIZER)
     }
 }
 
-async fn remove(shared: &Shared, name: &str, volume: &Volume) -> Result<(), ()> {
-    if is_plain(name) {
-        let (dir, trash) = (shared.paths.persistent_volumes().join(name), shared.trash.clone());
-        let removed = tokio::task::spawn_blocking(move || trash.discard(&dir)).await;
-        if let Ok(Err(error)) | Err(error) = removed.map_err(std::io::Error::other) {
-            tracing::warn!(volume = name, %error, "data of a volume could not be removed");
+/// Deals with the data, then lets the object go.
+async fn release(shared: &Shared, name: &str, volume: &Volume) -> Result<(), ()> {
+    if is_plain(&volume.handle) {
+        let (dir, trash) = (shared.paths.persistent_volumes(), shared.trash.clone());
+        let (handle, retain) = (volume.handle.clone(), volume.retain);
+        let done = tokio::task::spawn_blocking(move || reclaim(&dir, &handle, retain, &trash)).await;
+        if let Ok(Err(error)) | Err(error) = done.map_err(std::io::Error::other) {
+            tracing::warn!(volume = name, %error, "data of a volume could not be reclaimed");
             return Err(());
         }
     }
+    let_go(shared, name, volume).await
+}
+
+/// Blocking.
+fn reclaim(dir: &Path, handle: &str, retain: bool, trash: &Trash) -> io::Result<()> {
+    let data = dir.join(handle);
+    if !retain {
+        return trash.discard(&data);
+    }
+    if !handle.starts_with(PROVISIONED) {
+        return Ok(());
+    }
+    let kept = dir.join(format!("{RETAINED}{handle}"));
+    match renameat_with(CWD, &data, CWD, &kept, RenameFlags::NOREPLACE) {
+        Ok(()) => tracing::info!(kept = %kept.display(), "the data of a retained volume stays"),
+        // Moved before a crash, or never written to.
+        Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+async fn let_go(shared: &Shared, name: &str, volume: &Volume) -> Result<(), ()> {
     let rest: Vec<_> = volume.finalizers.iter().filter(|finalizer| *finalizer != FINALIZER).collect();
     let api: Api<PersistentVolume> = Api::all(shared.client.clone());
     let patch = Patch::Merge(json!({"metadata": {"finalizers": rest}}));
@@ -130,29 +170,4 @@ async fn remove(shared: &Shared, name: &str, volume: &Volume) -> Result<(), ()> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_data_of_a_volume_that_a_claim_still_has_stays() {
-        let volume = |bound| Volume { finalizers: vec![FINALIZER.to_owned()], deleting: true, bound };
-        assert!(!volume(true).is_ours_to_remove());
-        assert!(volume(false).is_ours_to_remove());
-    }
-
-    #[test]
-    fn data_of_provisioned_volumes_without_an_object_goes_and_all_else_stays() {
-        let place = tempfile::tempdir().unwrap();
-        let (dir, trash) = (place.path().join("volumes"), place.path().join("trash"));
-        for name in ["pvc-owned", "pvc-gone", "by-hand"] {
-            std::fs::create_dir_all(dir.join(name)).unwrap();
-        }
-        std::fs::create_dir(&trash).unwrap();
-        let known = BTreeSet::from(["pvc-owned".to_owned()]);
-        discard_unowned(&dir, sweep::names(&dir), &known, &Trash::new(trash.clone()));
-        let mut left = sweep::names(&dir);
-        left.sort();
-        assert_eq!(left, ["by-hand", "pvc-owned"]);
-        assert_eq!(sweep::names(&trash).len(), 1);
-    }
-}
+mod tests;

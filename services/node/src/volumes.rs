@@ -103,11 +103,13 @@ impl Maker<'_> {
         let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
         let found = volumes.get_opt(&volume).await.map_err(|error| error.to_string())?;
         let found = found.ok_or_else(|| format!("persistentvolume {volume:?} not found"))?;
-        is_ours(&volume, &found)?;
-        if !is_plain(&volume) {
-            return Err(format!("persistentvolume {volume:?} has a name that cannot be a directory"));
+        let handle = handle_of(&volume, &found)?;
+        if !is_plain(handle) {
+            return Err(format!(
+                "persistentvolume {volume:?}: volumeHandle {handle:?} cannot be a directory's name"
+            ));
         }
-        let path = self.paths.persistent_volumes().join(&volume);
+        let path = self.paths.persistent_volumes().join(handle);
         let (dir, group) = (path.clone(), self.group());
         let opened = tokio::task::spawn_blocking(move || open_directory(&dir, group)).await;
         let opened = opened.unwrap_or_else(|error| Err(io::Error::other(error)));
@@ -130,15 +132,13 @@ impl Maker<'_> {
     }
 }
 
-/// Whether a volume is a directory of this node. Another's source would be taken for an empty directory.
-fn is_ours(name: &str, volume: &PersistentVolume) -> Result<(), String> {
-    let spec = volume.spec.clone().unwrap_or_default();
-    if spec.csi.as_ref().is_some_and(|csi| csi.driver == DRIVER) {
-        return Ok(());
-    }
-    let source = match &spec.csi {
+/// The name of a volume's directory on this node. Another's source would be taken for an empty directory.
+fn handle_of<'a>(name: &str, volume: &'a PersistentVolume) -> Result<&'a str, String> {
+    let spec = volume.spec.as_ref();
+    let source = match spec.and_then(|spec| spec.csi.as_ref()) {
+        Some(csi) if csi.driver == DRIVER => return Ok(&csi.volume_handle),
         Some(csi) => format!("CSI driver {:?}", csi.driver),
-        None => source_of(&spec),
+        None => spec.map(source_of).unwrap_or_default(),
     };
     Err(format!(
         "persistentvolume {name:?} has the source {source}, which this node cannot mount; use a claim of storage class \
@@ -183,13 +183,13 @@ mod tests {
             serde_json::from_value(json!({"spec": spec})).unwrap()
         };
         let ours = volume(json!({"csi": {"driver": "agent-sandbox.local", "volumeHandle": "x"}}));
-        assert_eq!(is_ours("pv", &ours), Ok(()));
+        assert_eq!(handle_of("pv", &ours), Ok("x"));
         for (source, name) in [
             (json!({"nfs": {"server": "s", "path": "/"}}), "nfs"),
             (json!({"hostPath": {"path": "/etc"}}), "hostPath"),
             (json!({"csi": {"driver": "disk.example", "volumeHandle": "x"}}), "disk.example"),
         ] {
-            let said = is_ours("pv", &volume(source)).unwrap_err();
+            let said = handle_of("pv", &volume(source)).unwrap_err();
             assert!(said.contains(name) && said.contains("standard"), "{said}");
         }
     }

@@ -29,7 +29,7 @@ async fn start() -> World {
     let classes: kube::Api<RuntimeClass> = kube::Api::all(world.client.clone());
     world
         .until("the runtime classes", async |_: &World| {
-            classes.get_opt("gvisor").await.unwrap().is_some().then_some(())
+            classes.get_opt("gvisor").await.expect("reads classes").is_some().then_some(())
         })
         .await;
     for runtime in RUNTIMES {
@@ -47,7 +47,7 @@ async fn start() -> World {
 }
 
 async fn open(world: &World, path: &str, protocols: &[&str]) -> (Spdy, String) {
-    Spdy::open(&world.client, path, protocols).await.unwrap()
+    Spdy::open(&world.client, path, protocols).await.expect("opens a stream")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,9 +157,9 @@ async fn an_asker_that_has_said_all_still_gets_the_answer_of_a_loopback_server()
 }
 
 async fn fetch(world: &World, request: Request<Vec<u8>>) -> (StatusCode, http::HeaderMap, String) {
-    let (parts, body) = world.client.send(request.map(Body::from)).await.unwrap().into_parts();
-    let text = body.collect_bytes().await.unwrap();
-    (parts.status, parts.headers, String::from_utf8(text.to_vec()).unwrap())
+    let (parts, body) = world.client.send(request.map(Body::from)).await.expect("is answered").into_parts();
+    let text = body.collect_bytes().await.expect("reads the answer");
+    (parts.status, parts.headers, String::from_utf8(text.to_vec()).expect("is text"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
