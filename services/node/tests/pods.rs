@@ -454,7 +454,7 @@ async fn a_persistent_volume_outlives_pods_and_goes_with_its_object() {
     let volumes: kube::Api<PersistentVolume> = kube::Api::all(world.client.clone());
     let volume = json!({"metadata": {"name": "pv-1", "finalizers": [node::FINALIZER]}, "spec": {
         "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "standard",
-        "csi": {"driver": "agent-sandbox.local", "volumeHandle": "pv-1"},
+        "persistentVolumeReclaimPolicy": "Delete", "csi": {"driver": "agent-sandbox.local", "volumeHandle": "pv-1"},
     }});
     volumes.create(&Default::default(), &serde_json::from_value(volume).unwrap()).await.unwrap();
     world.create::<PersistentVolumeClaim>(json!({"metadata": {"name": "c"}, "spec": {
