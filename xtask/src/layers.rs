@@ -15,6 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core/merge", &["api/wire", "core/schema"]),
     ("core/kinds", &["api/wire", "core/schema"]),
     ("core/podspec", &[]),
+    ("core/workloads", &["api/wire"]),
     ("infra/store", &[]),
     ("infra/streams", &[]),
     ("infra/image", &[]),
@@ -26,7 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "services/apiserver",
         &["api/*", "core/schema", "core/merge", "core/kinds", "infra/store", "infra/telemetry"],
     ),
-    ("services/cluster", &["api/*", "infra/kubekit", "infra/telemetry"]),
+    ("services/cluster", &["api/*", "core/kinds", "core/workloads", "infra/kubekit", "infra/telemetry"]),
     ("services/controller", &["api/*", "core/lifecycle", "infra/kubekit", "infra/telemetry"]),
     (
         "services/node",

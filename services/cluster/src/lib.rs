@@ -6,6 +6,8 @@
 //! scheduler   pods get the node, or a condition that says why not
 //! volumes     claims get volumes, volumes without a claim go or are kept
 //! endpoints   Services know their pods
+//! apps        Deployments, ReplicaSets and Jobs have their pods
+//! quotas      each ResourceQuota says what is used
 //! accounts    every namespace has its service account `default` and the CA's certificate
 //! expiry      events are forgotten after an hour
 //! ```
@@ -16,6 +18,7 @@
 //! the server, and every delete carries the uid and resourceVersion it was decided on.
 
 mod accounts;
+mod apps;
 mod config;
 mod endpoints;
 mod expiry;

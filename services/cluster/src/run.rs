@@ -1,5 +1,6 @@
 //! Puts the controllers together: informers that several share, and one task for each part.
 use crate::accounts::Accounts;
+use crate::apps::{Apps, BY_CONTROLLER};
 use crate::endpoints::Endpoints;
 use crate::namespaces::{self, Namespaces};
 use crate::owners::{self, Graph};
@@ -54,7 +55,11 @@ fn people(
 fn machine(client: &Client, config: &Config, tasks: &mut JoinSet<()>, shutdown: &CancellationToken) {
     let all = informer::Config::default;
     let pods = Informer::new(client.clone(), all(), |pod: Pod| PodView::of(pod))
-        .index("namespace", |key, _| vec![key.namespace.to_string()]);
+        .index("namespace", |key, _| vec![key.namespace.to_string()])
+        .index(BY_CONTROLLER, |_, pod| {
+            let owners = pod.work.as_ref().map(|work| work.owners.as_slice()).unwrap_or_default();
+            workloads::ownership::controller(owners).map(|owner| owner.uid.clone()).into_iter().collect()
+        });
     let nodes = Informer::new(client.clone(), all(), |node: Node| NodeView::of(node));
     let claims = Informer::new(client.clone(), all(), |claim: PersistentVolumeClaim| ClaimView::of(claim));
     let disks = Informer::new(client.clone(), all(), |volume: PersistentVolume| VolumeView::of(volume));
@@ -84,10 +89,14 @@ fn machine(client: &Client, config: &Config, tasks: &mut JoinSet<()>, shutdown: 
         pods.reader(),
     );
     let endpoints = Endpoints::new(client.clone(), pods.reader());
+    let apps = Apps::new(client, &config.instance, &pods.reader());
 
     let (for_room, for_use) = (scheduler.clone(), volumes.clone());
     let pods = pods.on_change(move |change| for_room.pod_changed(change));
-    let pods = pods.on_change(move |change| for_use.pod_changed(change)).on_change(endpoints.listener());
+    let pods = pods
+        .on_change(move |change| for_use.pod_changed(change))
+        .on_change(endpoints.listener())
+        .on_change(apps.listener());
     let (for_room, for_size) = (scheduler.clone(), volumes.clone());
     let nodes = nodes.on_change(move |change| {
         if change.old != change.new {
@@ -114,6 +123,7 @@ fn machine(client: &Client, config: &Config, tasks: &mut JoinSet<()>, shutdown: 
     tasks.spawn(scheduler.run(shutdown.clone()));
     tasks.spawn(volumes.run(shutdown.clone()));
     tasks.spawn(endpoints.run(shutdown.clone()));
+    tasks.spawn(apps.run(shutdown.clone()));
 }
 
 /// Makes what must exist once; tries until it does.

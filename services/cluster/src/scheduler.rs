@@ -274,5 +274,6 @@ fn essence(pod: &PodView) -> PodView {
     if let Some(pending) = &mut pod.pending {
         (pending.at, pending.said) = (None, None);
     }
+    pod.work = None;
     pod
 }

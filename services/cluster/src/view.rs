@@ -29,6 +29,8 @@ pub(crate) struct PodView {
     pub(crate) ports: Vec<NamedPort>,
     /// Only until it has a node.
     pub(crate) pending: Option<Box<Pending>>,
+    /// Only of pods that a ReplicaSet or a Job has or may take.
+    pub(crate) work: Option<Box<workloads::Pod>>,
 }
 
 /// What only the scheduler asks of a pod.
@@ -68,6 +70,7 @@ pub(crate) struct NodeView {
 
 impl PodView {
     pub(crate) fn of(pod: Pod) -> PodView {
+        let work = is_work(&pod).then(|| Box::new(workloads::Pod::of(&pod)));
         let spec = pod.spec.unwrap_or_default();
         let status = pod.status.unwrap_or_default();
         let conditions = status.conditions.unwrap_or_default();
@@ -78,6 +81,7 @@ impl PodView {
         let said =
             said.map(|c| (c.reason.clone().unwrap_or_default(), c.message.clone().unwrap_or_default()));
         PodView {
+            work,
             requests: requests(&spec),
             claims: claims(&spec),
             ports: ports(&spec),
@@ -93,6 +97,13 @@ impl PodView {
             node,
         }
     }
+}
+
+/// Not that of a Sandbox, or of anything else that looks after its own pods.
+fn is_work(pod: &Pod) -> bool {
+    let owners = pod.metadata.owner_references.as_deref().unwrap_or_default();
+    workloads::ownership::controller(owners)
+        .is_none_or(|owner| matches!(owner.kind.as_str(), "ReplicaSet" | "Job"))
 }
 
 // === impl NodeView ===
