@@ -23,7 +23,7 @@ pub enum Step<'a> {
 
 /// Pods wanted.
 pub fn wanted(set: &ReplicaSet) -> i32 {
-    set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)
+    set.spec.replicas.unwrap_or(1)
 }
 
 /// Plans for a set that owns `pods`. `related`: the pods of all sets of the same Deployment, for who shares a node with whom.

@@ -128,12 +128,12 @@ impl Work<'_> {
 
 fn failure(set: &Draft) -> Option<DeploymentCondition> {
     let conditions = set.object.status.as_ref()?.conditions.as_ref()?;
-    let known = conditions.iter().find(|condition| condition.type_ == REPLICA_FAILURE)?;
+    let known = conditions.iter().find(|condition| condition.type_.as_deref() == Some(REPLICA_FAILURE))?;
     let ReplicaSetCondition { status, reason, message, last_transition_time, .. } = known.clone();
     let update = last_transition_time.clone().map(|Time(at)| Time(at));
     Some(DeploymentCondition {
         type_: Some(REPLICA_FAILURE.to_owned()),
-        status: Some(status),
+        status,
         reason,
         message,
         last_transition_time,

@@ -17,7 +17,7 @@ const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Whether a set has the Deployment's template.
 pub(super) fn is_of(set: &ReplicaSet, spec: &DeploymentSpec) -> bool {
-    let template = set.spec.as_ref().and_then(|spec| spec.template.as_ref());
+    let template = set.spec.template.as_ref();
     template.is_some_and(|template| plain(template) == plain(&spec.template))
 }
 
@@ -25,12 +25,12 @@ pub(super) fn is_of(set: &ReplicaSet, spec: &DeploymentSpec) -> bool {
 pub fn fits(set: &ReplicaSet, deployment: &Deployment) -> bool {
     let owners = set.metadata.owner_references.as_deref().unwrap_or_default();
     let ours = controller(owners).map(|owner| owner.uid.as_str()) == deployment.metadata.uid.as_deref();
-    ours && deployment.spec.as_ref().is_some_and(|spec| is_of(set, spec))
+    ours && is_of(set, &deployment.spec)
 }
 
 /// The status patch that says that the set could not be made; none without a deadline for progress, or if it says so already.
 pub fn generic_failure(deployment: &Deployment, set: &str, why: &str, now: Timestamp) -> Option<Value> {
-    deployment.spec.as_ref()?.progress_deadline_seconds.filter(|seconds| *seconds != i32::MAX)?;
+    deployment.spec.progress_deadline_seconds.filter(|seconds| *seconds != i32::MAX)?;
     let old = deployment.status.clone().unwrap_or_default();
     let mut new = old.clone();
     let message = format!("Failed to create new replica set \"{set}\": {why}");
@@ -57,12 +57,12 @@ pub(super) fn set_for(deployment: &Deployment, spec: &DeploymentSpec) -> Replica
             owner_references: Some(vec![owner_reference("apps/v1", "Deployment", meta)]),
             ..ObjectMeta::default()
         },
-        spec: Some(ReplicaSetSpec {
+        spec: ReplicaSetSpec {
             replicas: Some(0),
             min_ready_seconds: spec.min_ready_seconds,
             selector,
             template: Some(template),
-        }),
+        },
         status: None,
     }
 }

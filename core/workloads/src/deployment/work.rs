@@ -90,9 +90,7 @@ impl Draft {
         if !self.exists {
             let annotations = self.object.metadata.annotations.get_or_insert_default();
             annotations.extend(self.annotations);
-            if let Some(spec) = &mut self.object.spec {
-                spec.replicas = Some(self.replicas);
-            }
+            self.object.spec.replicas = Some(self.replicas);
             return Some(Step::Create(Box::new(self.object)));
         }
         let (name, before) = (self.name().to_owned(), self.before());
@@ -119,7 +117,7 @@ impl<'a> Work<'a> {
         let deployment = facts.deployment;
         let mut sets: Vec<Draft> = facts.sets.iter().map(|set| Draft::new((*set).clone(), true)).collect();
         sets.sort_by(|a, b| (a.created(), a.name()).cmp(&(b.created(), b.name())));
-        let spec = deployment.spec.clone().unwrap_or_default();
+        let spec = deployment.spec.clone();
         let status = deployment.status.clone().unwrap_or_default();
         let new = sets.iter().position(|set| template::is_of(&set.object, &spec));
         let (revision, deleted) = (None, Vec::new());
@@ -185,7 +183,7 @@ impl<'a> Work<'a> {
             revision::refresh(self.deployment, &mut self.sets[at], next);
             let seconds = self.spec.min_ready_seconds.unwrap_or(0);
             let set = &mut self.sets[at];
-            let has = set.object.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or(0);
+            let has = set.object.spec.min_ready_seconds.unwrap_or(0);
             set.min_ready = (has != seconds).then_some(seconds);
             self.revision = set.annotation(revision::REVISION).map(str::to_owned);
             let name = set.name().to_owned();
@@ -210,9 +208,7 @@ impl<'a> Work<'a> {
         self.new = Some(at);
         let size = self.new_size();
         self.resize(at, size);
-        if let Some(spec) = &mut self.sets[at].object.spec {
-            spec.replicas = Some(size);
-        }
+        self.sets[at].object.spec.replicas = Some(size);
         self.revision = Some(next.to_string());
         if self.has_deadline() {
             self.progress("True", "NewReplicaSetCreated", format!("Created new replica set \"{name}\""));

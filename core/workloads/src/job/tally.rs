@@ -62,7 +62,7 @@ impl<'a> Tally<'a> {
     fn settle(&mut self, pods: &[&Pod]) {
         let tracked: HashSet<&str> =
             pods.iter().filter(|pod| pod.is_tracked()).map(|pod| pod.uid.as_str()).collect();
-        let mut settle = |list: &mut Vec<String>, count: &mut i64| {
+        let settle = |list: &mut Vec<String>, count: &mut i64| {
             let before = list.len();
             list.retain(|uid| tracked.contains(uid.as_str()));
             *count += i64::try_from(before - list.len()).unwrap_or(0);

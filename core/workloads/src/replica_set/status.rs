@@ -25,7 +25,7 @@ pub fn status(
     trouble: Option<&Trouble>,
     now: Timestamp,
 ) -> ReplicaSetStatus {
-    let spec = set.spec.clone().unwrap_or_default();
+    let spec = set.spec.clone();
     let labels = spec.template.and_then(|template| template.metadata).and_then(|meta| meta.labels);
     let whole = crate::selector(Some(&LabelSelector { match_labels: labels, match_expressions: None }));
     let seconds = spec.min_ready_seconds.unwrap_or(0);
@@ -44,7 +44,7 @@ pub fn status(
 
 /// When a pod that is ready becomes available, if one will.
 pub fn next_look(set: &ReplicaSet, pods: &[&Pod], now: Timestamp) -> Option<Duration> {
-    let seconds = set.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or(0);
+    let seconds = set.spec.min_ready_seconds.unwrap_or(0);
     let times = pods.iter().filter(|pod| pod.is_active()).filter_map(|pod| pod.available_at(seconds));
     let next = times.filter(|at| *at > now).min()?;
     Duration::try_from(next.duration_since(now)).ok()
@@ -57,13 +57,13 @@ fn conditions(
     now: Timestamp,
 ) -> Option<Vec<ReplicaSetCondition>> {
     let old = set.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
-    let known = old.iter().find(|condition| condition.type_ == REPLICA_FAILURE).cloned();
+    let known = old.iter().find(|condition| condition.type_.as_deref() == Some(REPLICA_FAILURE)).cloned();
     let mut conditions: Vec<_> =
-        old.into_iter().filter(|condition| condition.type_ != REPLICA_FAILURE).collect();
+        old.into_iter().filter(|condition| condition.type_.as_deref() != Some(REPLICA_FAILURE)).collect();
     if let Some(trouble) = trouble {
         conditions.push(known.unwrap_or_else(|| ReplicaSetCondition {
-            type_: REPLICA_FAILURE.to_owned(),
-            status: "True".to_owned(),
+            type_: Some(REPLICA_FAILURE.to_owned()),
+            status: Some("True".to_owned()),
             reason: Some(if trouble.creating { "FailedCreate" } else { "FailedDelete" }.to_owned()),
             message: Some(trouble.message.clone()),
             last_transition_time: Some(Time(now)),

@@ -116,8 +116,8 @@ fn a_failure_is_a_condition_until_a_pass_succeeds() {
     set.status = Some(status(&set, &[], Some(&trouble), now()));
     let conditions = set.status.clone().unwrap().conditions.unwrap();
     assert_eq!(
-        (conditions[0].type_.as_str(), conditions[0].reason.as_deref(), conditions[0].message.as_deref()),
-        ("ReplicaFailure", Some("FailedCreate"), Some("exceeded quota"))
+        (conditions[0].type_.as_deref(), conditions[0].reason.as_deref(), conditions[0].message.as_deref()),
+        (Some("ReplicaFailure"), Some("FailedCreate"), Some("exceeded quota"))
     );
     let later = Timestamp::from_second(NOW + 60).unwrap();
     let other = Trouble { creating: true, message: "other words".to_owned() };

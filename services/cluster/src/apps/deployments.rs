@@ -64,7 +64,7 @@ impl Deployments {
         let Some(set) = change.new.filter(|_| orphan) else { return };
         let labels = set.metadata.labels.clone().unwrap_or_default();
         for (key, deployment) in self.deployments.by_index(BY_NAMESPACE, &change.key.namespace) {
-            let selector = workloads::selector(deployment.spec.as_ref().map(|spec| &spec.selector));
+            let selector = workloads::selector(Some(&deployment.spec.selector));
             if workloads::selects(&selector, &labels) {
                 self.queue.add(key);
             }
@@ -120,7 +120,7 @@ impl Deployments {
         let meta = &deployment.metadata;
         let (uid, namespace) =
             (meta.uid.clone().unwrap_or_default(), meta.namespace.clone().unwrap_or_default());
-        let selector = workloads::selector(deployment.spec.as_ref().map(|spec| &spec.selector));
+        let selector = workloads::selector(Some(&deployment.spec.selector));
         let owner = Owner { uid: &uid, deleting: meta.deletion_timestamp.is_some(), selector: &selector };
         let empty = workloads::Labels::new();
         for (key, set) in self.sets.by_index(BY_NAMESPACE, &namespace) {

@@ -44,7 +44,7 @@ impl ReplicaSets {
             return;
         }
         for (key, set) in self.sets.by_index(BY_NAMESPACE, &change.key.namespace) {
-            let selector = workloads::selector(set.spec.as_ref().map(|spec| &spec.selector));
+            let selector = workloads::selector(Some(&set.spec.selector));
             if workloads::selects(&selector, &orphan.labels) {
                 self.queue.add(key);
             }
@@ -67,7 +67,7 @@ impl ReplicaSets {
     async fn look_at(&self, key: &Key) -> Result<Outcome, kube::Error> {
         let Some(set) = self.sets.get(key) else { return Ok(Outcome::Done) };
         let uid = set.metadata.uid.clone().unwrap_or_default();
-        let selector = workloads::selector(set.spec.as_ref().map(|spec| &spec.selector));
+        let selector = workloads::selector(Some(&set.spec.selector));
         let owner =
             Owner { uid: &uid, deleting: set.metadata.deletion_timestamp.is_some(), selector: &selector };
         let held = self.hands.claim(&*set, &owner).await?;
@@ -92,7 +92,7 @@ impl ReplicaSets {
         match replica_set::plan(set, &pods, &neighbours, Timestamp::now()) {
             Step::Nothing => Ok(()),
             Step::Create(count) => {
-                let template = set.spec.as_ref().and_then(|spec| spec.template.clone()).unwrap_or_default();
+                let template = set.spec.template.clone().unwrap_or_default();
                 let owner = workloads::pod::owner_reference("apps/v1", "ReplicaSet", &set.metadata);
                 let pod = workloads::pod::from_template(&template, owner);
                 let made = self.hands.create(&about, vec![pod; count]).await;
