@@ -10,11 +10,13 @@
 //! Where things are, one file for each subject:
 //! `table/` kinds, names, verbs, subresources; `custom.rs` kinds from CRDs; `default/` defaults; `prepare/` what a
 //! write may touch; `validate/` refusals; `print/` columns and rows; `jsonpath.rs` kubectl's JSONPath; `select.rs`
-//! field selectors; `event.rs` the two forms of events; `value.rs` reading JSON.
+//! field selectors; `quota/` what objects use of a quota; `limits.rs` limit ranges; `event.rs` the two forms of events; `value.rs` reading JSON.
 
 pub mod custom;
 pub mod event;
 pub mod jsonpath;
+pub mod limits;
+pub mod quota;
 pub mod table;
 
 mod default;

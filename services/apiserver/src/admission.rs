@@ -1,10 +1,13 @@
 //! What a write needs of the rest of the cluster: its namespace, addresses for services, our own CRDs.
 //!
 //! **Invariant:** every check here is repeated by the store as a condition of the same transaction, so nothing can
-//! change between the check and the write.
+//! change between the check and the write. Quotas are counted over many objects: who adds to them passes alone instead (`quotas`).
 
 mod addresses;
+mod jobs;
+mod limits;
 mod pods;
+mod quotas;
 mod storage;
 
 use kinds::{Body, Kind};
@@ -12,7 +15,7 @@ use serde_json::Value;
 use store::{Expect, Op, Store};
 use wire::{Cause, Qualified, Status, status::Details};
 
-pub(crate) use self::{addresses::Range, pods::system_classes};
+pub(crate) use self::{addresses::Range, pods::system_classes, quotas::Pass};
 use crate::{object, route::Target, stored};
 
 /// Cluster-wide facts that admission needs.
@@ -20,18 +23,24 @@ pub(crate) struct Admission {
     range: Range,
     /// The CRDs of the kinds this server serves, by name.
     crds: Vec<Value>,
+    gate: quotas::Gate,
 }
 
 // === impl Admission ===
 
 impl Admission {
     pub(crate) fn new(range: Range, crds: Vec<Value>) -> Self {
-        Self { range, crds }
+        Self { range, crds, gate: quotas::Gate::default() }
     }
 
     /// The CRDs of the kinds served.
     pub(crate) fn crds(&self) -> &[Value] {
         &self.crds
+    }
+
+    /// Waits for the turn of a write that may use something of its namespace's quotas. To be held until it is committed.
+    pub(crate) async fn pass(&self, store: &Store, kind: &Kind, namespace: &str) -> Option<Pass> {
+        self.gate.pass(store, kind, namespace).await
     }
 
     /// Conditions and companions of a create.
@@ -42,8 +51,15 @@ impl Admission {
         }
         match target.kind.body {
             Body::Service => ops.extend(self.range.claim(store, new)?),
-            Body::Pod => pods::admit(store, target, new)?,
-            Body::PersistentVolumeClaim => storage::protect(new, storage::CLAIM),
+            Body::Pod => {
+                limits::admit(store, target, new)?;
+                pods::admit(store, target, new)?;
+            }
+            Body::PersistentVolumeClaim => {
+                storage::protect(new, storage::CLAIM);
+                limits::admit(store, target, new)?;
+            }
+            Body::Job => jobs::admit(target, new)?,
             Body::PersistentVolume => storage::protect(new, storage::VOLUME),
             Body::CustomResourceDefinition => self.own_crd(new, &mut Vec::new())?,
             _ => {}
@@ -67,6 +83,11 @@ impl Admission {
         }
     }
 
+    /// Refuses a create that is valid but for which a quota has no room.
+    pub(crate) fn judge_create(&self, store: &Store, target: &Target, new: &Value) -> Result<(), Status> {
+        quotas::admit(store, target.kind, &target.namespace, new, None)
+    }
+
     /// Refuses an update that is valid but not allowed.
     pub(crate) fn judge_update(
         &self,
@@ -78,7 +99,11 @@ impl Admission {
     ) -> Result<(), Status> {
         match kind.body {
             Body::PersistentVolumeClaim if subresource.is_empty() => {
-                storage::growth(store, kind.resource(), new, old)
+                storage::growth(store, kind.resource(), new, old)?;
+                quotas::admit(store, kind, object::text(new, "namespace"), new, Some(old))
+            }
+            Body::Service if subresource.is_empty() => {
+                quotas::admit(store, kind, object::text(new, "namespace"), new, Some(old))
             }
             _ => Ok(()),
         }

@@ -40,15 +40,19 @@ pub(super) async fn insert(
     stamp(call, &mut value, writer.is_some());
     kinds::prepare_create(call.kind(), &mut value);
     let generated = object::name(&value).is_empty();
+    let _pass = call.core.admission.pass(&call.core.store, call.kind(), &call.target.namespace).await;
     for _ in 0..draft::ATTEMPTS {
         let mut value = value.clone();
         let name = name(call, &mut value)?;
         let companions = call.core.admission.create(&call.core.store, &call.target, &mut value)?;
         draft::validate(call, "", &mut value, None).await?;
+        let key = crate::stored::key(call.kind(), &call.target.namespace, &name);
+        if generated || call.core.store.get(&key).is_none() {
+            call.core.admission.judge_create(&call.core.store, &call.target, &value)?;
+        }
         if let Some(writer) = writer {
             writer.track(call.core, call.kind(), None, &mut value);
         }
-        let key = crate::stored::key(call.kind(), &call.target.namespace, &name);
         let taken = || Status::already_exists(call.target.resource(), &name);
         if dry_run {
             return if call.core.store.get(&key).is_some() {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{StatusCode, request::Parts};
+use kinds::Body;
 use serde_json::Value;
 use store::{Entry, Expect};
 use wire::{CreateOptions, FieldError, Status};
@@ -70,6 +71,12 @@ async fn settle(
     let store = &call.core.store;
     let mut companions = call.core.admission.update(store, call.kind(), new, old, &mut call.warnings)?;
     draft::validate(call, edit.subresource, new, Some(old)).await?;
+    let grows = matches!(call.kind().body, Body::PersistentVolumeClaim | Body::Service)
+        && edit.subresource.is_empty();
+    let _pass = match grows {
+        true => call.core.admission.pass(store, call.kind(), &call.target.namespace).await,
+        false => None,
+    };
     call.core.admission.judge_update(&call.core.store, call.kind(), edit.subresource, new, old)?;
     if let Some(writer) = &edit.writer {
         writer.track(call.core, call.kind(), Some(old), new);

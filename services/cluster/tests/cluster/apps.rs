@@ -58,8 +58,11 @@ impl World {
     async fn play(&self, phase: &str) {
         let ready = if phase == "Running" { "True" } else { "False" };
         for pod in self.pods().await {
-            if pod["status"]["phase"] == "Pending" || (phase != "Running" && pod["status"]["phase"] == "Running") {
-                let conditions = json!([{"type": "Ready", "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
+            if pod["status"]["phase"] == "Pending"
+                || (phase != "Running" && pod["status"]["phase"] == "Running")
+            {
+                let conditions =
+                    json!([{"type": "Ready", "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
                 let status = json!({"phase": phase, "conditions": conditions});
                 self.status("v1/Pod", "default", name(&pod), status).await;
             }
@@ -114,12 +117,19 @@ async fn a_replica_set_keeps_its_number_and_takes_and_lets_go_by_labels() {
     world.create("default", set(3)).await;
     let pods = world.until_pods(|pods| pods.len() == 3).await;
     for pod in &pods {
-        assert_eq!(pod["metadata"]["ownerReferences"][0]["kind"], "ReplicaSet", "also the one that was there");
+        assert_eq!(
+            pod["metadata"]["ownerReferences"][0]["kind"], "ReplicaSet",
+            "also the one that was there"
+        );
     }
     // A pod whose labels no longer match is let go of, and replaced.
     world.patch("v1/Pod", "default", "lonely", json!({"metadata": {"labels": {"app": "other"}}})).await;
     world.until_pods(|pods| pods.len() == 4).await;
-    let lonely = world.until("v1/Pod", "default", "lonely", |pod| pod["metadata"]["ownerReferences"].as_array().is_none_or(Vec::is_empty)).await;
+    let lonely = world
+        .until("v1/Pod", "default", "lonely", |pod| {
+            pod["metadata"]["ownerReferences"].as_array().is_none_or(Vec::is_empty)
+        })
+        .await;
     assert_eq!(lonely["metadata"]["labels"]["app"], "other");
     let made = pods.iter().find(|pod| name(pod) != "lonely").map(name).unwrap().to_owned();
     world.delete("v1/Pod", "default", &made, Background).await;
@@ -127,7 +137,11 @@ async fn a_replica_set_keeps_its_number_and_takes_and_lets_go_by_labels() {
     world.played(SET, "web", "Running", |set| set["status"]["availableReplicas"] == 3).await;
     world.patch(SET, "default", "web", json!({"spec": {"replicas": 1}})).await;
     world.until_pods(|pods| pods.len() == 2).await;
-    world.until(SET, "default", "web", |set| set["status"]["replicas"] == 1 && set["status"]["observedGeneration"] == 2).await;
+    world
+        .until(SET, "default", "web", |set| {
+            set["status"]["replicas"] == 1 && set["status"]["observedGeneration"] == 2
+        })
+        .await;
     let notes = world.notes("default", "web").await;
     assert!(notes.iter().any(|note| note.starts_with("SuccessfulCreate: Created pod: web-")), "{notes:?}");
     assert!(notes.iter().any(|note| note.starts_with("SuccessfulDelete: Deleted pod: web-")), "{notes:?}");
@@ -193,7 +207,11 @@ async fn a_job_whose_pod_fails_fails_and_goes_when_its_time_is_over() {
     let world = start().await;
     world.create("default", job(json!({"backoffLimit": 0, "ttlSecondsAfterFinished": 1}))).await;
     world.until_pods(|pods| pods.len() == 1).await;
-    world.played(JOB, "work", "Failed", |job| condition(job, "Failed").as_deref() == Some("BackoffLimitExceeded")).await;
+    world
+        .played(JOB, "work", "Failed", |job| {
+            condition(job, "Failed").as_deref() == Some("BackoffLimitExceeded")
+        })
+        .await;
     world.gone(JOB, "default", "work").await;
     world.until_pods(<[Value]>::is_empty).await;
 }
