@@ -25,6 +25,7 @@ mod expiry;
 mod guarded;
 mod namespaces;
 mod owners;
+mod quotas;
 mod resources;
 mod run;
 mod scheduler;

@@ -233,3 +233,30 @@ async fn a_job_deleted_while_it_runs_leaves_no_pod_behind() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// Fact: the pods of a set are charged to the quota one by one; what is refused is an event and a condition, and when there is room
+/// again the set goes on by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_set_beyond_its_quota_says_so_and_goes_on_when_there_is_room() {
+    let world = start().await;
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"},
+        "spec": {"hard": {"pods": "2", "count/replicasets.apps": "5"}}});
+    world.create("default", quota).await;
+    world.create("default", set(3)).await;
+    let told = |set: &Value| condition(set, "ReplicaFailure").as_deref() == Some("FailedCreate");
+    let refused = world.until(SET, "default", "web", told).await;
+    let message = refused["status"]["conditions"][0]["message"].as_str().unwrap();
+    assert!(
+        message
+            .ends_with("is forbidden: exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2"),
+        "{message}"
+    );
+    let used = json!({"pods": "2", "count/replicasets.apps": "1"});
+    let quota =
+        world.until("v1/ResourceQuota", "default", "q", |quota| quota["status"]["used"] == used).await;
+    assert_eq!(quota["status"]["hard"], quota["spec"]["hard"]);
+    world.patch("v1/ResourceQuota", "default", "q", json!({"spec": {"hard": {"pods": "3"}}})).await;
+    world.until_pods(|pods| pods.len() == 3).await;
+    world.until(SET, "default", "web", |set| condition(set, "ReplicaFailure").is_none()).await;
+    world.until("v1/ResourceQuota", "default", "q", |quota| quota["status"]["used"]["pods"] == "3").await;
+}
