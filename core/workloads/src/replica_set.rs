@@ -51,7 +51,7 @@ pub fn plan<'a>(set: &ReplicaSet, pods: &[&'a Pod], related: &[&Pod], now: Times
 }
 
 /// The pods that go first when `surplus` of them go.
-pub(crate) fn cheapest<'a>(mut pods: Vec<&'a Pod>, surplus: usize, now: Timestamp) -> Vec<&'a Pod> {
+pub(crate) fn cheapest(mut pods: Vec<&Pod>, surplus: usize, now: Timestamp) -> Vec<&Pod> {
     pods.sort_by(|a, b| order::before((a, 0), (b, 0), now));
     pods.truncate(surplus);
     pods

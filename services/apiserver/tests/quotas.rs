@@ -1,5 +1,5 @@
 //! What a namespace's quotas and limit ranges let in.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "tests")]
 
 #[path = "harness/api.rs"]
 mod api;

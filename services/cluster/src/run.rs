@@ -58,12 +58,7 @@ fn people(
 /// Pods, the node, volumes, Services.
 fn machine(client: &Client, config: &Config, tasks: &mut JoinSet<()>, shutdown: &CancellationToken) {
     let all = informer::Config::default;
-    let pods = Informer::new(client.clone(), all(), |pod: Pod| PodView::of(pod))
-        .index("namespace", |key, _| vec![key.namespace.to_string()])
-        .index(BY_CONTROLLER, |_, pod| {
-            let owners = pod.work.as_ref().map(|work| work.owners.as_slice()).unwrap_or_default();
-            workloads::ownership::controller(owners).map(|owner| owner.uid.clone()).into_iter().collect()
-        });
+    let pods = pods(client);
     let nodes = Informer::new(client.clone(), all(), |node: Node| NodeView::of(node));
     let claims = Informer::new(client.clone(), all(), |claim: PersistentVolumeClaim| ClaimView::of(claim));
     let disks = Informer::new(client.clone(), all(), |volume: PersistentVolume| VolumeView::of(volume));
@@ -128,6 +123,16 @@ fn machine(client: &Client, config: &Config, tasks: &mut JoinSet<()>, shutdown: 
     tasks.spawn(volumes.run(shutdown.clone()));
     tasks.spawn(endpoints.run(shutdown.clone()));
     tasks.spawn(apps.run(shutdown.clone()));
+}
+
+/// All pods, to be found by their namespace and by the controller that has them.
+fn pods(client: &Client) -> Informer<Pod, PodView> {
+    Informer::new(client.clone(), informer::Config::default(), |pod: Pod| PodView::of(pod))
+        .index("namespace", |key, _| vec![key.namespace.to_string()])
+        .index(BY_CONTROLLER, |_, pod| {
+            let owners = pod.work.as_ref().map(|work| work.owners.as_slice()).unwrap_or_default();
+            workloads::ownership::controller(owners).map(|owner| owner.uid.clone()).into_iter().collect()
+        })
 }
 
 /// Makes what must exist once; tries until it does.

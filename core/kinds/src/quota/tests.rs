@@ -1,3 +1,5 @@
+#![allow(clippy::needless_pass_by_value, reason = "the values of tests are literals")]
+
 use super::*;
 use serde_json::json;
 

@@ -362,6 +362,19 @@ fn deployments_and_jobs() {
     assert_eq!(create("batch", "Job", &template(json!("Never"))), [""; 0]);
     let errors = update("batch", "Job", &template(json!("Never")), |j| j["spec"]["completions"] = json!(2));
     assert_eq!(errors, ["spec.completions: Invalid value: 2: field is immutable"]);
+    for field in ["successPolicy", "managedBy"] {
+        let errors = update("batch", "Job", &template(json!("Never")), |j| j["spec"][field] = json!("x"));
+        assert_eq!(errors, [format!("spec.{field}: Invalid value: \"x\": field is immutable")]);
+    }
+    let mut indexed = template(json!("Never"));
+    indexed["spec"]["completionMode"] = json!("Indexed");
+    (indexed["spec"]["completions"], indexed["spec"]["parallelism"]) = (json!(200_000), json!(100_001));
+    assert_eq!(
+        create("batch", "Job", &indexed),
+        [
+            "spec.parallelism: Invalid value: 100001: must be less than or equal to 100000 when completion mode is Indexed"
+        ]
+    );
     let suspend = |j: &mut Value| j["spec"]["suspend"] = json!(true);
     assert_eq!(update("batch", "Job", &template(json!("Never")), suspend), [""; 0]);
 }

@@ -7,6 +7,9 @@ use super::{Errors, immutable, labels, nonnegative, pod};
 use crate::prepare::equivalent;
 use crate::value::{entries, items, number, text};
 
+/// Most pods of an indexed job that run at a time.
+const INDEXED_PARALLELISM: i64 = 100_000;
+
 /// A deployment.
 pub(super) fn deployment(deployment: &Value, errors: &mut Errors) {
     replicated(deployment, errors);
@@ -142,6 +145,12 @@ pub(super) fn job(job: &Value, errors: &mut Errors) {
     if mode == "Indexed" && spec.get("completions").is_none() {
         errors.push(FieldError::required(path.child("completions"), "when completion mode is Indexed"));
     }
+    let parallelism = number(spec, "/parallelism");
+    if mode == "Indexed" && parallelism > INDEXED_PARALLELISM {
+        let why =
+            format!("must be less than or equal to {INDEXED_PARALLELISM} when completion mode is Indexed");
+        errors.push(FieldError::invalid(path.child("parallelism"), parallelism, why));
+    }
     pod::template(job, errors);
     let policy = text(spec, "/template/spec/restartPolicy");
     let at = "spec.template.spec.restartPolicy";
@@ -162,8 +171,14 @@ pub(super) fn job(job: &Value, errors: &mut Errors) {
 
 /// A job keeps what it runs; the pods' scheduling may change while it is suspended and has not started.
 pub(super) fn job_change(new: &Value, old: &Value, errors: &mut Errors) {
-    let fixed =
-        ["/spec/selector", "/spec/completionMode", "/spec/podFailurePolicy", "/spec/backoffLimitPerIndex"];
+    let fixed = [
+        "/spec/selector",
+        "/spec/completionMode",
+        "/spec/podFailurePolicy",
+        "/spec/backoffLimitPerIndex",
+        "/spec/managedBy",
+        "/spec/successPolicy",
+    ];
     immutable(new, old, &fixed, errors);
     if text(new, "/spec/completionMode") != "Indexed" {
         immutable(new, old, &["/spec/completions"], errors);

@@ -4,7 +4,7 @@ use super::conditions::{self, COMPLETE, PROGRESSING, REPLICA_FAILURE, TIMED_OUT}
 use super::work::{Draft, Work};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{DeploymentCondition, DeploymentStatus, ReplicaSetCondition};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use std::time::Duration;
 
 // === impl Work ===
@@ -130,7 +130,7 @@ fn failure(set: &Draft) -> Option<DeploymentCondition> {
     let conditions = set.object.status.as_ref()?.conditions.as_ref()?;
     let known = conditions.iter().find(|condition| condition.type_.as_deref() == Some(REPLICA_FAILURE))?;
     let ReplicaSetCondition { status, reason, message, last_transition_time, .. } = known.clone();
-    let update = last_transition_time.clone().map(|Time(at)| Time(at));
+    let update = last_transition_time.clone();
     Some(DeploymentCondition {
         type_: Some(REPLICA_FAILURE.to_owned()),
         status,

@@ -1,3 +1,5 @@
+#![allow(clippy::needless_pass_by_value, reason = "the values of tests are literals")]
+
 use super::*;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;

@@ -106,7 +106,7 @@ impl Draft {
         }
         let scaled = (self.replicas != before).then_some((before, self.replicas));
         let changed = patch.as_object().is_some_and(|patch| !patch.is_empty());
-        changed.then(|| Step::Update(Change { name, patch, scaled }))
+        changed.then_some(Step::Update(Change { name, patch, scaled }))
     }
 }
 

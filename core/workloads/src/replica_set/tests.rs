@@ -75,7 +75,7 @@ fn what_costs_least_to_lose_goes_first() {
             for pods in [[first.clone(), second.clone()], [second.clone(), first.clone()]] {
                 assert_eq!(
                     deleted(&set(1, 0), &pods),
-                    [first.name.clone()],
+                    [first.name.as_str()],
                     "{} before {}",
                     first.name,
                     second.name
