@@ -65,8 +65,7 @@ fn machine(client: &Client, config: &Config, tasks: &mut JoinSet<()>, shutdown: 
     let classes = Informer::new(client.clone(), all(), |class: StorageClass| ClassView::of(class));
     let overheads = Scheduler::overheads(client.clone());
 
-    let (recorder, writer) = EventRecorder::new(client.clone(), "default-scheduler", &config.instance);
-    tasks.spawn(writer.run(shutdown.clone()));
+    let recorder = recorder(client, "default-scheduler", config, tasks, shutdown);
     let scheduler = Scheduler::new(
         client.clone(),
         recorder,
@@ -75,9 +74,7 @@ fn machine(client: &Client, config: &Config, tasks: &mut JoinSet<()>, shutdown: 
         claims.reader(),
         overheads.reader(),
     );
-    let (recorder, writer) =
-        EventRecorder::new(client.clone(), "persistentvolume-controller", &config.instance);
-    tasks.spawn(writer.run(shutdown.clone()));
+    let recorder = self::recorder(client, "persistentvolume-controller", config, tasks, shutdown);
     let volumes = Volumes::new(
         client.clone(),
         recorder,
@@ -123,6 +120,19 @@ fn machine(client: &Client, config: &Config, tasks: &mut JoinSet<()>, shutdown: 
     tasks.spawn(volumes.run(shutdown.clone()));
     tasks.spawn(endpoints.run(shutdown.clone()));
     tasks.spawn(apps.run(shutdown.clone()));
+}
+
+/// Tells what a controller does.
+fn recorder(
+    client: &Client,
+    controller: &str,
+    config: &Config,
+    tasks: &mut JoinSet<()>,
+    shutdown: &CancellationToken,
+) -> EventRecorder {
+    let (recorder, writer) = EventRecorder::new(client.clone(), controller, &config.instance);
+    tasks.spawn(writer.run(shutdown.clone()));
+    recorder
 }
 
 /// All pods, to be found by their namespace and by the controller that has them.
