@@ -138,6 +138,10 @@ fn process(base: &Value, request: &ExecRequest) -> Value {
     let mut process = base.clone();
     process["args"] = json!(request.command);
     process["terminal"] = request.tty.into();
+    if let Some((width, height)) = request.size.filter(|_| request.tty) {
+        // runc passes on its own terminal's size only once the command runs, which may ask before.
+        process["consoleSize"] = json!({ "width": width, "height": height });
+    }
     if let Some(cwd) = &request.cwd {
         process["cwd"] = json!(cwd);
     }
