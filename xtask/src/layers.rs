@@ -16,6 +16,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core/kinds", &["api/wire", "core/schema"]),
     ("core/podspec", &[]),
     ("core/workloads", &["api/wire"]),
+    ("core/access", &["api/wire"]),
     ("infra/store", &[]),
     ("infra/streams", &[]),
     ("infra/image", &[]),
@@ -25,7 +26,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("infra/kubekit", &["api/wire"]),
     (
         "services/apiserver",
-        &["api/*", "core/schema", "core/merge", "core/kinds", "infra/store", "infra/telemetry"],
+        &[
+            "api/*",
+            "core/schema",
+            "core/merge",
+            "core/kinds",
+            "core/access",
+            "infra/store",
+            "infra/telemetry",
+        ],
     ),
     ("services/cluster", &["api/*", "core/kinds", "core/workloads", "infra/kubekit", "infra/telemetry"]),
     ("services/controller", &["api/*", "core/lifecycle", "infra/kubekit", "infra/telemetry"]),
@@ -61,6 +70,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("clap", &["services/cli", "bin/agent-sandbox", "tests/bench", "xtask"]),
     ("kube-cel", &["core/schema"]),
     ("json-patch", &["core/merge"]),
+    ("ring", &["services/apiserver"]),
 ];
 
 /// Layers whose crates decide and must stay free of I/O and of the async runtime.

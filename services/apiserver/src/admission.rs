@@ -3,6 +3,7 @@
 //! **Invariant:** every check here is repeated by the store as a condition of the same transaction, so nothing can
 //! change between the check and the write. Quotas are counted over many objects: who adds to them passes alone instead (`quotas`).
 
+mod account;
 mod addresses;
 mod jobs;
 mod limits;

@@ -1,7 +1,7 @@
 //! One request, from any transport, to its answer.
 //!
 //! ```text
-//! identity -> route -> allowed? -> negotiated? -> verb -> Reply          (Err(Status) anywhere becomes the reply)
+//! identity -> route -> allowed? -> negotiated? -> its turn? -> verb -> Reply      (Err(Status) anywhere becomes the reply)
 //! ```
 //!
 //! **Invariant:** HTTPS and the in-process client both come through `Core::handle`; there is no other way in.
@@ -12,13 +12,15 @@ use futures::future::BoxFuture;
 use http::{HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use store::Store;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use wire::{Query, Status, status::Attempt};
+use wire::{Query, Status};
 
 use crate::{
     accept,
+    access::{Access, Note, Seat},
     admission::Admission,
     body::{self, Reply, RequestBody},
     identity::Identity,
+    input,
     kubelet::KubeletConnector,
     meta_paths,
     route::{self, Route, Target},
@@ -31,6 +33,9 @@ pub(crate) struct Core {
     pub(crate) store: Store,
     pub(crate) rules: Rules,
     pub(crate) admission: Admission,
+    pub(crate) access: Access,
+    /// The URL that clients use.
+    pub(crate) url: String,
     pub(crate) kubelet: Arc<dyn KubeletConnector>,
     /// Streams that outlive their request's answer (exec, port-forward) run here.
     pub(crate) tasks: TaskTracker,
@@ -53,65 +58,85 @@ impl Core {
     async fn handled(self: Arc<Self>, identity: Option<Identity>, request: Request<RequestBody>) -> Reply {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let user = identity.as_ref().map_or("", Identity::name).to_owned();
+        let (mut parts, body) = request.into_parts();
+        // It has told who the client is, and is nobody else's business.
+        parts.headers.remove(header::AUTHORIZATION);
+        let mut note = self.access.note(identity.as_ref(), &parts);
         let answer = match identity {
-            Some(identity) => self.answer(&identity, request).await,
+            Some(identity) => self.answer(&identity, parts, body, note.as_deref_mut()).await,
             None => Err(Status::unauthorized()),
         };
         let reply = answer.unwrap_or_else(|status| failure(&status));
+        if let Some(note) = note {
+            self.access.write_down(note, reply.status().as_u16()).await;
+        }
         tracing::debug!(%user, %method, %path, status = reply.status().as_u16(), "request");
         reply
     }
 
     async fn answer(
         self: &Arc<Self>,
-        identity: &Identity,
-        request: Request<RequestBody>,
+        client: &Identity,
+        mut parts: Parts,
+        body: RequestBody,
+        mut note: Option<&mut Note>,
     ) -> Result<Reply, Status> {
-        let (parts, body) = request.into_parts();
+        let acting = self.access.acting(client, &mut parts.headers)?;
+        if let (Some(note), Some(acting)) = (note.as_deref_mut(), &acting) {
+            note.acting(acting);
+        }
+        let identity = acting.as_ref().unwrap_or(client);
         let query = Query::parse(parts.uri.query().unwrap_or_default());
         let target = match route::parse(parts.uri.path()) {
             Route::Resource(target) => target,
-            Route::Unknown if identity.may_do_everything() => return Ok(body::not_served()),
-            Route::Path | Route::Unknown => return self.path(identity, &parts),
+            Route::Unknown => {
+                self.access.allow_unknown(identity, &parts, query.flag("watch"))?;
+                note.into_iter().for_each(Note::allowed);
+                return Ok(body::not_served());
+            }
+            Route::Path => {
+                self.access.allow_path(identity, &parts.method, parts.uri.path())?;
+                note.into_iter().for_each(Note::allowed);
+                return self.path(&parts);
+            }
         };
         let verb = route::verb(&parts.method, &target, query.flag("watch"));
-        allow(identity, verb, &target)?;
+        self.access.allow(identity, verb, &target, &query)?;
+        note.into_iter().for_each(Note::allowed);
         let accept = match accept::negotiate(&parts.headers) {
             Ok(accept) => accept,
             // Streams are not negotiated: kubectl asks for logs with `application/json, */*`, browsers with anything.
             Err(status) if !verb::is_stream(&target) => return Err(status),
             Err(_) => accept::Accept { encoding: accept::Encoding::Json, form: accept::Form::Object },
         };
+        let (_seat, body) = self.turn(client, &target, &parts.method, body).await?;
         let call = Call::new(self, identity, target, query, accept, &parts);
         verb::dispatch(call, verb, parts, body).await
     }
 
-    fn path(self: &Arc<Self>, identity: &Identity, parts: &Parts) -> Result<Reply, Status> {
-        let path = parts.uri.path();
-        let open = meta_paths::is_open_to_all_users(path);
-        if !open && !identity.may_do_everything() {
-            return Err(Status::denied_path(identity.name(), &parts.method.as_str().to_lowercase(), path));
-        }
+    /// Waits until it is this client's turn. The body is read before, so that a slow one keeps no seat from others.
+    async fn turn(
+        &self,
+        client: &Identity,
+        target: &Target,
+        method: &Method,
+        body: RequestBody,
+    ) -> Result<(Option<Seat>, RequestBody), Status> {
+        let has_body = !matches!(*method, Method::GET | Method::HEAD);
+        let body = if has_body && !client.is_internal() && !verb::is_stream(target) {
+            body::full(input::read(body).await?)
+        } else {
+            body
+        };
+        Ok((self.access.seat(client, target).await?, body))
+    }
+
+    fn path(self: &Arc<Self>, parts: &Parts) -> Result<Reply, Status> {
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             return Ok(body::not_served());
         }
         meta_paths::answer(self, parts)
     }
-}
-
-/// Refuses what the identity may not do.
-fn allow(identity: &Identity, verb: &str, target: &Target) -> Result<(), Status> {
-    if identity.may_do_everything() {
-        return Ok(());
-    }
-    Err(Status::denied(&Attempt {
-        user: identity.name(),
-        verb,
-        resource: target.resource(),
-        subresource: &target.subresource,
-        namespace: &target.namespace,
-        name: &target.name,
-    }))
 }
 
 /// A failure as a reply.

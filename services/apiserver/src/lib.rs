@@ -9,12 +9,13 @@
 //!
 //! **Invariants.**
 //! - One code path for each verb, over JSON and the kind table. A kind has rules (crate `kinds`), never a handler.
-//! - Every request has an identity; nothing is anonymous.
+//! - Every request has an identity; nothing is anonymous. What it may do, roles say (`access`).
 //! - Stored bytes are served as they are; an object is parsed only when a selector, a table, another version or a write
 //!   needs it.
 //! - A watch holds a place in the store's window, not a queue of its own.
 
 mod accept;
+mod access;
 mod admission;
 mod body;
 mod core;

@@ -1,4 +1,4 @@
-//! The HTTPS listener: connections, client certificates, limits, graceful end.
+//! The HTTPS listener: connections, client certificates and tokens, limits, graceful end.
 //!
 //! **Invariant:** a connection that does not speak, reads nothing or never ends its headers costs a bounded amount of
 //! memory and is closed by a deadline; the number of connections is capped, and reaching the cap keeps nobody out who can
@@ -23,6 +23,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wire::Status;
 
 use self::{
     certs::Clients,
@@ -30,9 +31,9 @@ use self::{
     stall::StallGuard,
 };
 use crate::{
+    access::Peer,
     body::{self, BoxError},
-    core::Core,
-    identity::Identity,
+    core::{self, Core},
     pki::Pki,
 };
 
@@ -133,16 +134,23 @@ impl Listener {
         let handshake = time::timeout(HANDSHAKE, self.tls.accept(tcp));
         let tls = seat.leave.run_until_cancelled(handshake).await.ok_or("its place was needed")???;
         let identity = self.clients.identity(tls.get_ref().1.peer_certificates().unwrap_or_default());
-        let known = identity.is_some();
-        if known && !seat.is_known_now() {
+        if identity.is_some() && !seat.is_known_now() {
             return Err("all connections are busy".into());
         }
+        let peer = Peer(tls.get_ref().0.peer_addr()?);
         let io = TokioIo::new(StallGuard::new(tls, STALL, HEADERS));
-        let leave = seat.leave.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (core, identity): (Arc<Core>, Option<Identity>) = (core.clone(), identity.clone());
-            let busy = seat.begin();
+        let guest = seat.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let core = core.clone();
+            request.extensions_mut().insert(peer);
+            let token = || core.access.identify(&core.store, request.headers());
+            let identity = identity.clone().or_else(token);
+            let has_place = identity.is_none() || guest.is_known_now();
+            let busy = guest.begin();
             async move {
+                if !has_place {
+                    return Ok(core::failure(&Status::too_many_requests("all connections are busy", 1)));
+                }
                 let reply = core.handle(identity, request.map(body::boxed)).await;
                 // The answer lasts as long as its body.
                 Ok::<_, Infallible>(reply.map(|reply| body::holding(reply, busy)))
@@ -153,11 +161,13 @@ impl Listener {
         tokio::pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => return ended,
-            () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
-            () = leave.cancelled(), if known => connection.as_mut().graceful_shutdown(),
-            () = leave.cancelled(), if !known => return Err("its place was needed".into()),
-            () = time::sleep(STRANGER), if !known => connection.as_mut().graceful_shutdown(),
+            () = shutdown.cancelled() => {}
+            () = seat.leave.cancelled() => if !seat.is_known() {
+                return Err("its place was needed".into());
+            },
+            () = seat.overstays(STRANGER) => {}
         }
+        connection.as_mut().graceful_shutdown();
         time::timeout(GRACE, connection).await?
     }
 

@@ -1,4 +1,4 @@
-//! Paths that are not resources: discovery, OpenAPI, version, health.
+//! Paths that are not resources: discovery, OpenAPI, version, health, the keys of tokens.
 
 mod discovery;
 mod openapi;
@@ -19,12 +19,6 @@ use crate::{
 const MINOR: &str = "36";
 const HEALTH: [&str; 3] = ["/healthz", "/livez", "/readyz"];
 
-/// Whether any authenticated user may read a path, as Kubernetes' discovery roles allow.
-pub(crate) fn is_open_to_all_users(path: &str) -> bool {
-    let first = path.split('/').nth(1).unwrap_or_default();
-    matches!(first, "api" | "apis" | "openapi" | "version" | "healthz" | "livez" | "readyz")
-}
-
 /// Answers a read of a path.
 pub(crate) fn answer(core: &Arc<Core>, parts: &Parts) -> Result<Reply, Status> {
     let path = parts.uri.path().trim_end_matches('/');
@@ -33,6 +27,12 @@ pub(crate) fn answer(core: &Arc<Core>, parts: &Parts) -> Result<Reply, Status> {
         [] => Ok(body::json(StatusCode::OK, &json!({"paths": paths()}))),
         ["version"] => Ok(body::json(StatusCode::OK, &version())),
         ["healthz" | "livez" | "readyz", ..] => Ok(health(core, path, parts)),
+        [".well-known", "openid-configuration"] => {
+            Ok(published("application/json", &core.access.tokens().openid_configuration(&core.url)))
+        }
+        ["openid", "v1", "jwks"] => {
+            Ok(published("application/jwk-set+json", &core.access.tokens().key_set()))
+        }
         ["openapi", "v3", rest @ ..] => Ok(openapi::answer(core, rest, &parts.headers)),
         ["api"] | ["apis"] => roots(&parts.headers, path == "/api"),
         ["api", "v1"] => Ok(discovery::resources("", "v1")),
@@ -40,6 +40,14 @@ pub(crate) fn answer(core: &Arc<Core>, parts: &Parts) -> Result<Reply, Status> {
         ["apis", group, version] => Ok(discovery::resources(group, version)),
         _ => Ok(body::not_served()),
     }
+}
+
+/// What others may keep for an hour: whose tokens ours are.
+fn published(kind: &'static str, value: &serde_json::Value) -> Reply {
+    let mut reply = body::json(StatusCode::OK, value);
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    reply
 }
 
 fn roots(headers: &HeaderMap, core_group: bool) -> Result<Reply, Status> {
@@ -74,7 +82,18 @@ fn version() -> serde_json::Value {
 }
 
 fn paths() -> Vec<String> {
-    let fixed = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"];
+    let fixed = [
+        "/.well-known/openid-configuration",
+        "/api",
+        "/api/v1",
+        "/apis",
+        "/healthz",
+        "/livez",
+        "/openapi/v3",
+        "/openid/v1/jwks",
+        "/readyz",
+        "/version",
+    ];
     let mut paths: Vec<String> = fixed.map(str::to_owned).into();
     for kind in kinds::table().iter().filter(|kind| !kind.group.is_empty()) {
         paths.push(format!("/apis/{}", kind.group));

@@ -1,4 +1,4 @@
-//! Our own certificate authority, the serving certificate and the administrator's.
+//! Our own certificate authority, the serving certificate and the administrator's; the key that signs tokens.
 //!
 //! **Invariant:** private keys never leave their 0600 files except into a kubeconfig and the TLS listener. A certificate
 //! that is near its end, names the wrong hosts or was signed by another authority is replaced, never served.
@@ -8,8 +8,10 @@ mod leaf;
 
 use std::{net::IpAddr, path::Path, sync::Arc};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::{Timestamp, ToSpan as _};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     sign::CertifiedKey,
@@ -79,6 +81,19 @@ impl Pki {
     /// # Errors
     /// A file that cannot be read or written, or that does not hold what it should.
     pub fn ensure(dir: &Path, listen: IpAddr, now: Timestamp) -> Result<Self, PkiError> {
+        Self::ensure_for(dir, listen, &[], now)
+    }
+
+    /// The same, with more names and addresses that the server is reached by.
+    ///
+    /// # Errors
+    /// As [`Pki::ensure`].
+    pub fn ensure_for(
+        dir: &Path,
+        listen: IpAddr,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<Self, PkiError> {
         let dir = files::Folder::open(dir)?;
         let ca = match dir.read("ca")? {
             Some(ca) if leaf::seconds_left("ca", &ca.cert, now)? > leaf::ADMIN.renew_before => ca,
@@ -89,8 +104,10 @@ impl Pki {
             .map_err(|error| PkiError::bad("ca", error.to_string()))?;
         let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
         let listen = listen.to_string();
-        if !hosts.contains(&listen) {
-            hosts.push(listen);
+        for host in std::iter::once(&listen).chain(names) {
+            if !hosts.contains(host) {
+                hosts.push(host.clone());
+            }
         }
         let empty = KeyedCert { cert: String::new(), key: String::new() };
         let mut pki = Self { ca, admin: empty, issuer, dir, hosts };
@@ -125,6 +142,19 @@ impl Pki {
         Ok((Arc::new(CertifiedKey::new(vec![cert], key)), left))
     }
 
+    /// The key that signs service accounts' tokens, as PKCS#8; made where it is missing. Blocks on files.
+    pub(crate) fn signing_key(&self) -> Result<Vec<u8>, PkiError> {
+        let bad = |reason: String| PkiError::bad("sa", reason);
+        let make = || {
+            let rng = ring::rand::SystemRandom::new();
+            let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng);
+            Ok(pem(made.map_err(|error| bad(error.to_string()))?.as_ref()))
+        };
+        let text = self.dir.secret("sa", make)?;
+        let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| bad(error.to_string()))?;
+        Ok(key.secret_der().to_vec())
+    }
+
     fn leaf(&self, name: &str, purpose: &Purpose, now: Timestamp) -> Result<KeyedCert, PkiError> {
         let leaf = Leaf { name, purpose, hosts: &self.hosts };
         match self.dir.read(name)? {
@@ -144,6 +174,13 @@ impl std::fmt::Debug for KeyedCert {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("KeyedCert")
     }
+}
+
+fn pem(pkcs8: &[u8]) -> String {
+    let text = BASE64_STANDARD.encode(pkcs8);
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"))
 }
 
 fn new_authority(now: Timestamp) -> Result<KeyedCert, PkiError> {

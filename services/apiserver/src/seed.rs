@@ -1,4 +1,5 @@
-//! Objects that exist before anybody creates them: the first namespaces, the system's priority classes, our own CRDs.
+//! Objects that exist before anybody creates them: the first namespaces, the system's priority classes, roles and their
+//! bindings, our own CRDs.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -37,6 +38,9 @@ pub(crate) async fn plant(store: &Store, crds: &[Value], now: Timestamp) -> Resu
             ops.push(put(key, Expect::Absent, identified(class, now)));
         }
     }
+    for wanted in access::bootstrap::objects() {
+        ops.extend(role(store, &wanted, now));
+    }
     for crd in crds {
         let key = format!("{}/{}//{}", CRDS.0, CRDS.2, object::name(crd));
         let old = store.get(&key);
@@ -51,6 +55,24 @@ pub(crate) async fn plant(store: &Store, crds: &[Value], now: Timestamp) -> Resu
         return Ok(());
     }
     store.commit(Txn { ops }).await.map(drop)
+}
+
+/// A role or binding of the system, completed where it has less than it should.
+fn role(store: &Store, wanted: &Value, now: Timestamp) -> Option<Op> {
+    let plural = if wanted["kind"] == "ClusterRole" { "clusterroles" } else { "clusterrolebindings" };
+    let key = format!("{}/{plural}//{}", access::GROUP, object::name(wanted));
+    let old = store.get(&key);
+    let stored = old.as_ref().and_then(|entry| serde_json::from_slice::<Value>(&entry.value).ok());
+    let new = access::reconcile(wanted, stored.as_ref())?;
+    let new = if stored.is_some() { new } else { unversioned(identified(new, now)) };
+    let expect = old.map_or(Expect::Absent, |entry| Expect::At(entry.revision));
+    Some(put(key, expect, new))
+}
+
+/// Without a generation: roles and bindings have none.
+fn unversioned(mut new: Value) -> Value {
+    object::set(&mut new, "generation", None);
+    new
 }
 
 fn put(key: String, expect: Expect, value: Value) -> Op {

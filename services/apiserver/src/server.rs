@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -14,10 +14,14 @@ use hyper::{body::Incoming, service::service_fn, upgrade};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use store::Store;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 use tower::service_fn as tower_service;
 
 use crate::{
+    access::{self, Access},
     admission::{Admission, Range},
     body::{self, BoxError, ReplyBody, RequestBody},
     core::Core,
@@ -53,6 +57,17 @@ pub struct Config {
     pub service_network: (Ipv4Addr, u8),
     /// The namespace of in-process clients that name none. Default `default`.
     pub default_namespace: String,
+    /// More names and addresses that clients reach the server by; they go into its certificate. Default none.
+    pub names: Vec<String>,
+    /// A file of static tokens: lines of `token,user,uid,"group1,group2"`. Default none.
+    pub token_file: Option<PathBuf>,
+    /// The file that every request is noted in, without what it carried. Default none.
+    pub audit_log: Option<PathBuf>,
+    /// Who service accounts' tokens are from and for. Default `https://kubernetes.default.svc.cluster.local`.
+    pub issuer: String,
+    /// The most requests of clients that are answered at the same time: so many of administrators, and as many of others, of
+    /// which one user gets at most half. Default 128.
+    pub max_requests: usize,
 }
 
 /// Why a server could not be built.
@@ -62,6 +77,9 @@ pub enum BuildError {
     /// Certificates could not be had.
     #[error("certificates")]
     Pki(#[from] PkiError),
+    /// Static tokens could not be read, or the audit log could not be opened.
+    #[error("access")]
+    Access(#[source] BoxError),
     /// The address could not be listened on.
     #[error("listen on {address}")]
     Listen {
@@ -86,6 +104,8 @@ pub struct Server {
     pki: Arc<Pki>,
     address: SocketAddr,
     default_namespace: String,
+    /// A server that goes unused takes what it began with it.
+    _end: DropGuard,
 }
 
 // === impl Config ===
@@ -100,6 +120,11 @@ impl Default for Config {
             max_strangers: 256,
             service_network: (Ipv4Addr::new(10, 96, 0, 0), 20),
             default_namespace: "default".to_owned(),
+            names: Vec::new(),
+            token_file: None,
+            audit_log: None,
+            issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
+            max_requests: 128,
         }
     }
 }
@@ -114,10 +139,9 @@ impl Server {
     /// See [`BuildError`].
     pub async fn build(config: Config, store: Store) -> Result<Self, BuildError> {
         let now = Timestamp::now();
-        let ip = config.listen.ip();
-        let pki_dir = config.pki_dir.clone();
-        let made = tokio::task::spawn_blocking(move || Pki::ensure(&pki_dir, ip, now)).await;
-        let pki = Arc::new(made.map_err(|error| BuildError::Crds(error.into()))??);
+        let files = config.clone();
+        let read = tokio::task::spawn_blocking(move || read_files(&files, now)).await;
+        let (pki, kept) = read.map_err(|error| BuildError::Crds(error.into()))??;
         let crds = seed::crds().map_err(BuildError::Crds)?;
         seed::plant(&store, &crds, now).await.map_err(BuildError::Seed)?;
         let rules = Rules::new(&crds).map_err(BuildError::Crds)?;
@@ -127,15 +151,20 @@ impl Server {
         let bound = Listener::bind(config.listen, pki.clone(), strangers, known).await;
         let listener = bound.map_err(listen_error)?;
         let address = listener.address().map_err(listen_error)?;
+        let url = url(address);
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let core = Arc::new(Core {
+            access: Access::build(kept, &config, &store, &tasks, &shutdown),
+            url,
             store,
             rules,
             admission: Admission::new(Range::new(network, prefix), crds),
             kubelet: config.kubelet,
-            tasks: TaskTracker::new(),
-            shutdown: CancellationToken::new(),
+            tasks,
+            shutdown: shutdown.clone(),
         });
-        Ok(Self { core, listener, pki, address, default_namespace: config.default_namespace })
+        let end = shutdown.drop_guard();
+        Ok(Self { core, listener, pki, address, default_namespace: config.default_namespace, _end: end })
     }
 
     /// The address that HTTPS is served on.
@@ -145,7 +174,7 @@ impl Server {
 
     /// The URL that clients use.
     pub fn url(&self) -> String {
-        format!("https://{}", self.address)
+        self.core.url.clone()
     }
 
     /// The certificates.
@@ -183,6 +212,25 @@ impl std::fmt::Debug for Server {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
     }
+}
+
+/// Everything that is read from files, or made in them. Blocking.
+fn read_files(config: &Config, now: Timestamp) -> Result<(Arc<Pki>, access::Kept), BuildError> {
+    let pki = Pki::ensure_for(&config.pki_dir, config.listen.ip(), &config.names, now)?;
+    let signing_key = pki.signing_key()?;
+    let kept = access::Kept::read(&signing_key, config).map_err(BuildError::Access)?;
+    Ok((Arc::new(pki), kept))
+}
+
+/// The URL of a listening address: one that stands for all addresses is reached by the loopback.
+fn url(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("https://{address}")
 }
 
 /// Answers a request of this process. Only an upgrade (exec, attach, port-forward) goes over a pipe, because it needs a

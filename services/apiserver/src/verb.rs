@@ -10,6 +10,7 @@ mod page;
 mod patch;
 mod review;
 mod subresource;
+mod token;
 mod watch;
 
 use std::sync::Arc;

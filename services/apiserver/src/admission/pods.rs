@@ -1,21 +1,20 @@
-//! What a new pod must be able to rely on: its service account, its priority class, its runtime class.
+//! What a new pod must be able to rely on: its priority class, its runtime class.
 
 use serde_json::{Value, json};
 use store::Store;
 use wire::{Quantity, Status};
 
+use super::account;
 use crate::{object, route::Target, stored};
 
-const ACCOUNTS: &str = "core/serviceaccounts/";
 const PRIORITIES: &str = "scheduling.k8s.io/priorityclasses//";
 const RUNTIMES: &str = "node.k8s.io/runtimeclasses//";
-/// The account that each namespace gets. It may not be there yet when the first pods come, and it gives a pod nothing.
-const DEFAULT_ACCOUNT: &str = "default";
 
 /// Completes a new pod from what it names, or refuses it.
 pub(super) fn admit(store: &Store, target: &Target, pod: &mut Value) -> Result<(), Status> {
-    let refused = |why: String| Status::forbidden(target.resource(), object::name(pod), why);
-    known_account(store, &target.namespace, pod).map_err(refused)?;
+    let name = object::name(pod).to_owned();
+    let refused = |why: String| Status::forbidden(target.resource(), &name, why);
+    account::admit(store, &target.namespace, pod).map_err(refused)?;
     let (priority, class) = priority(store, pod).map_err(refused)?;
     let overhead = overhead(store, pod).map_err(refused)?;
     let spec = &mut pod["spec"];
@@ -33,14 +32,6 @@ pub(super) fn admit(store: &Store, target: &Target, pod: &mut Value) -> Result<(
 
 fn read(store: &Store, key: &str) -> Option<Value> {
     serde_json::from_slice(&store.get(key)?.value).ok()
-}
-
-fn known_account(store: &Store, namespace: &str, pod: &Value) -> Result<(), String> {
-    let name = pod["spec"]["serviceAccountName"].as_str().unwrap_or(DEFAULT_ACCOUNT);
-    if name == DEFAULT_ACCOUNT || store.get(&format!("{ACCOUNTS}{namespace}/{name}")).is_some() {
-        return Ok(());
-    }
-    Err(format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found"))
 }
 
 /// The pod's priority, and the class that gives it.

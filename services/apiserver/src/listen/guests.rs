@@ -1,6 +1,6 @@
 //! Who is connected, and who has to go when there are too many.
 //!
-//! A connection begins as a stranger's and becomes a known client's with the certificate that proves one. The two are
+//! A connection begins as a stranger's and becomes a known client's with the certificate or token that proves one. The two are
 //! counted apart, so no number of strangers keeps a known client out. Nobody waits for a place: a newcomer takes that of
 //! the oldest stranger from the address that has most of them, or of the known client that has been idle longest.
 //!
@@ -9,10 +9,15 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
+use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 /// All connections.
@@ -47,6 +52,7 @@ pub(super) struct Seat {
     number: u64,
     /// Somebody else needs the place.
     pub(super) leave: CancellationToken,
+    known: AtomicBool,
 }
 
 /// A request that is being answered.
@@ -69,7 +75,7 @@ impl Guests {
         }
         let number = places.tick();
         places.strangers.insert(number, (peer, leave.clone()));
-        Seat { guests: self.clone(), number, leave }
+        Seat { guests: self.clone(), number, leave, known: AtomicBool::new(false) }
     }
 
     /// Makes room when the system itself has none left.
@@ -114,15 +120,35 @@ impl Places {
 impl Seat {
     /// The stranger has proved who it is. False if all known clients are busy and there is no place for one more.
     pub(super) fn is_known_now(&self) -> bool {
+        if self.is_known() {
+            return true;
+        }
         let mut places = self.guests.places.lock();
-        places.strangers.remove(&self.number);
-        if places.known.len() >= self.guests.known && !places.send_away_an_idler() {
+        let sent_away = !places.strangers.contains_key(&self.number);
+        if sent_away || (places.known.len() >= self.guests.known && !places.send_away_an_idler()) {
             return false;
         }
+        places.strangers.remove(&self.number);
         let idle_since = places.tick();
         let known = Known { leave: self.leave.clone(), busy: 0, idle_since };
         places.known.insert(self.number, known);
+        self.known.store(true, Ordering::Release);
         true
+    }
+
+    /// Whether it has proved who it is.
+    pub(super) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Acquire)
+    }
+
+    /// Ends after so long if the stranger is one still then; else never.
+    pub(super) async fn overstays(&self, allowed: Duration) {
+        if !self.is_known() {
+            time::sleep(allowed).await;
+        }
+        if self.is_known() {
+            std::future::pending().await
+        }
     }
 
     /// A request has come; its answer ends when what this gives is dropped.
@@ -187,5 +213,15 @@ mod tests {
         drop(busy.1);
         assert!(fourth.is_known_now());
         assert!(third.leave.is_cancelled() && !first.leave.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stranger_who_proves_himself_in_time_may_stay() {
+        let guests = Arc::new(Guests::new(8, 2));
+        let (known, stranger) = (guests.enter(peer(1)), guests.enter(peer(1)));
+        assert!(known.is_known_now() && known.is_known_now(), "every request proves it again");
+        let (allowed, long) = (Duration::from_secs(30), Duration::from_secs(3600));
+        assert!(time::timeout(long, known.overstays(allowed)).await.is_err());
+        assert!(time::timeout(long, stranger.overstays(allowed)).await.is_ok());
     }
 }

@@ -43,6 +43,20 @@ impl Folder {
         Ok(pair)
     }
 
+    /// The secret `<name>.key`, made where it is missing.
+    pub(super) fn secret(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Result<String, PkiError>,
+    ) -> Result<String, PkiError> {
+        if let Some(found) = self.read_file(name, "key")? {
+            return Ok(found);
+        }
+        let made = make()?;
+        self.write_file(&format!("{name}.key"), &made, 0o600)?;
+        Ok(made)
+    }
+
     fn read_file(&self, name: &str, kind: &str) -> Result<Option<String>, PkiError> {
         let path = self.0.join(format!("{name}.{kind}"));
         match fs::read_to_string(&path) {

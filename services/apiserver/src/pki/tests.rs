@@ -46,6 +46,31 @@ fn a_new_listen_address_is_added_to_the_serving_certificate() {
 }
 
 #[test]
+fn every_name_that_is_asked_for_is_in_the_serving_certificate() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Timestamp::now();
+    let names = ["box.example".to_owned(), "10.1.2.3".to_owned()];
+    let pki = Pki::ensure_for(dir.path(), [0, 0, 0, 0].into(), &names, now).unwrap();
+    let (cert, _) = pki.serving(now).unwrap();
+    let (_, parsed) = x509_parser::parse_x509_certificate(&cert.cert[0]).unwrap();
+    let shown = format!("{:?}", parsed.subject_alternative_name().unwrap().unwrap().value);
+    assert!(shown.contains("box.example") && shown.contains("[10, 1, 2, 3]"), "{shown}");
+}
+
+#[test]
+fn the_key_that_signs_tokens_is_private_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Timestamp::now();
+    let first = Pki::ensure(dir.path(), listen(), now).unwrap().signing_key().unwrap();
+    let path = dir.path().join("sa.key");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(Pki::ensure(dir.path(), listen(), now).unwrap().signing_key().unwrap(), first);
+    // A damaged key is an error: a new one would silently end all tokens.
+    std::fs::write(&path, "nothing").unwrap();
+    assert!(Pki::ensure(dir.path(), listen(), now).unwrap().signing_key().is_err());
+}
+
+#[test]
 fn a_lost_authority_replaces_everything_it_signed() {
     let dir = tempfile::tempdir().unwrap();
     let now = Timestamp::now();

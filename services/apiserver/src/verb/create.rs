@@ -10,7 +10,13 @@ use super::{
     Call,
     draft::{self, Change, Committed},
 };
-use crate::{body::Reply, object, ownership::Writer, random, rules};
+use crate::{
+    access::{self, Attributes},
+    body::Reply,
+    object,
+    ownership::Writer,
+    random, rules,
+};
 
 /// Creates the object in the body.
 pub(super) async fn create(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> Result<Reply, Status> {
@@ -37,6 +43,7 @@ pub(super) async fn insert(
         let why = "resourceVersion should not be set on objects to be created";
         return Err(Status { reason: None, ..Status::failure(500, wire::Reason::InternalError, why) });
     }
+    may_create(call)?;
     stamp(call, &mut value, writer.is_some());
     kinds::prepare_create(call.kind(), &mut value);
     let generated = object::name(&value).is_empty();
@@ -44,6 +51,7 @@ pub(super) async fn insert(
     for _ in 0..draft::ATTEMPTS {
         let mut value = value.clone();
         let name = name(call, &mut value)?;
+        access::escalation(call, &value, None)?;
         let companions = call.core.admission.create(&call.core.store, &call.target, &mut value)?;
         draft::validate(call, "", &mut value, None).await?;
         let key = crate::stored::key(call.kind(), &call.target.namespace, &name);
@@ -68,6 +76,12 @@ pub(super) async fn insert(
         }
     }
     Err(Status::generate_name_conflict(call.target.resource(), object::text(&value, "generateName")))
+}
+
+/// Updates and applies of what is not there create it, for those who may.
+fn may_create(call: &Call<'_>) -> Result<(), Status> {
+    let wanted = Attributes::of(&call.target, "create", &call.query);
+    call.core.access.require(call.identity, &wanted)
 }
 
 /// What the server itself says of a new object.

@@ -157,7 +157,10 @@ pub(super) async fn commit(
         Change::Remove(expect) => Op::Delete { key: key.to_owned(), expect, last: template.clone() },
     });
     match call.core.store.commit(Txn { ops }).await {
-        Ok(revision) => Ok(Committed::Stored(template.render(revision))),
+        Ok(revision) => {
+            call.core.access.caught_up(call.kind(), revision).await;
+            Ok(Committed::Stored(template.render(revision)))
+        }
         Err(CommitError::Conflict { key, .. }) => Ok(Committed::Lost(key)),
         Err(CommitError::TooLarge { limit, .. }) => Err(Status::too_large(format!("limit is {limit}"))),
         Err(error) => Err(Status::internal(error)),

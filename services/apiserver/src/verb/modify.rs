@@ -11,7 +11,7 @@ use super::{
     Call,
     draft::{self, Change, Committed},
 };
-use crate::{body::Reply, object, ownership::Writer, rules, stored};
+use crate::{access, body::Reply, object, ownership::Writer, rules, stored};
 
 /// One change to an object.
 pub(super) struct Edit<'e> {
@@ -68,6 +68,7 @@ async fn settle(
     check_identity(call, old, new)?;
     carry_system_fields(old, new);
     kinds::prepare_update(call.kind(), rules::subresource_name(edit.subresource), new, old);
+    access::escalation(call, new, Some(old))?;
     let store = &call.core.store;
     let mut companions = call.core.admission.update(store, call.kind(), new, old, &mut call.warnings)?;
     draft::validate(call, edit.subresource, new, Some(old)).await?;

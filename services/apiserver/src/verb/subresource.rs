@@ -1,4 +1,4 @@
-//! Subresources that are not a part of the object itself: scale, binding, eviction.
+//! Subresources that are not a part of the object itself: scale, binding, eviction, token.
 
 use http::{StatusCode, request::Parts};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use wire::{CreateOptions, DeleteOptions, FieldError, PatchKind, PatchOptions, Qu
 use super::{
     Call, delete, draft,
     modify::{self, Edit},
-    patch,
+    patch, token,
 };
 use crate::{
     body::{self, Reply},
@@ -27,6 +27,7 @@ pub(super) async fn dispatch(
         ("scale", _) => set_scale(call, verb, parts, body).await,
         ("binding", "create") => bind(call, parts, body).await,
         ("eviction", "create") => evict(call, parts, body).await,
+        ("token", "create") => token::create(call, parts, body),
         (name, _) => Err(Status::method_not_supported(call.target.resource(), name)),
     }
 }

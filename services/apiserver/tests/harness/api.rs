@@ -78,11 +78,25 @@ impl Api {
         headers: &[(&str, &str)],
         body: impl Into<Vec<u8>>,
     ) -> Answer {
-        let mut request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(path);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        Answer::read(self.client.send(request.body(Body::from(body.into())).unwrap()).await.unwrap()).await
+        send(&self.client, method, path, headers, body).await
+    }
+
+    /// Sends JSON as somebody else, whom this client impersonates.
+    pub async fn act(&self, user: &str, method: &str, path: &str, body: &Value) -> Answer {
+        let headers = [("impersonate-user", user), ("content-type", "application/json")];
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.send(method, path, &headers, body).await
+    }
+
+    /// A client over TLS that has nothing but a token.
+    pub async fn token_client(&self, token: &str) -> kube::Client {
+        let text = std::fs::read_to_string(&self.kubeconfig).unwrap();
+        let mut config: Value = serde_saphyr::from_str(&text).unwrap();
+        config["users"][0]["user"] = serde_json::json!({"token": token});
+        let config = serde_json::from_value(config).unwrap();
+        let config =
+            kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default()).await;
+        kube::Client::try_from(config.unwrap()).unwrap()
     }
 
     /// GET.
@@ -197,6 +211,21 @@ impl Answer {
         assert_eq!(self.status, status, "{}", self.text);
         self.json()
     }
+}
+
+/// Sends a request through any client.
+pub async fn send(
+    client: &kube::Client,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Vec<u8>>,
+) -> Answer {
+    let mut request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    Answer::read(client.send(request.body(Body::from(body.into())).unwrap()).await.unwrap()).await
 }
 
 /// A pod that runs one container.
