@@ -1,6 +1,10 @@
 //! What `up` says when it serves: where it listens, where its data is, what isolation it found, what to type next.
 
-use crate::{place::Place, standalone::Standalone, up::Context};
+use crate::{
+    place::Place,
+    standalone::Standalone,
+    up::{Context, UpArgs},
+};
 use cli::say;
 use std::time::Duration;
 
@@ -27,5 +31,22 @@ pub(crate) async fn print(standalone: &Standalone, place: &Place, context: Optio
     say!("  agent-sandbox {flag}create my-sandbox && agent-sandbox {flag}shell my-sandbox");
     if let Some(context) = context {
         say!("  kubectl --context {} get sandboxes", context.name);
+    }
+}
+
+/// Says what it means to listen beyond this machine.
+pub(crate) fn warn_of_the_network(args: &UpArgs) {
+    let ip = args.listen.ip();
+    if ip.is_loopback() {
+        return;
+    }
+    say!(
+        "  warning    the API is open to the network at {}, to holders of a client certificate or a token; keep others out with a firewall too",
+        args.listen
+    );
+    if ip.is_unspecified() && args.tls_san.is_empty() {
+        say!(
+            "  warning    the server's certificate names this machine's loopback only -> give --tls-san for each name or address that clients use"
+        );
     }
 }

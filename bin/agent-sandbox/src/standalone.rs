@@ -66,6 +66,10 @@ impl Standalone {
         let door = Arc::new(Door::default());
         let config = apiserver::Config {
             listen: args.listen,
+            names: args.tls_san.clone(),
+            token_file: args.token_file.clone(),
+            audit_log: args.audit_log.clone(),
+            issuer: format!("https://kubernetes.default.svc.{}", args.cluster_domain),
             pki_dir: place.data.join("pki"),
             kubelet: Arc::clone(&door) as Arc<dyn KubeletConnector>,
             ..apiserver::Config::default()

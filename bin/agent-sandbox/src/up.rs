@@ -16,7 +16,11 @@ use cli::{
     owner::{Owner, kubeconfig},
 };
 use std::{
-    net::SocketAddr, os::unix::process::CommandExt as _, path::PathBuf, process::Command, time::Instant,
+    net::{IpAddr, SocketAddr},
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::Command,
+    time::Instant,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,6 +29,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   agent-sandbox up                                        in the foreground; Ctrl-C stops it with its sandboxes
   agent-sandbox up --detach                               in the background; 'agent-sandbox down' stops it
   agent-sandbox up -d --data-dir /srv/sandboxes --listen 127.0.0.1:7444
+  agent-sandbox up -d --listen 0.0.0.0:7443 --tls-san box.example          for other machines, with certificates or tokens
   agent-sandbox up -d --default-runtime runc              where gVisor cannot be installed (a shared kernel)";
 
 /// Arguments of `up`.
@@ -36,9 +41,18 @@ pub(crate) struct UpArgs {
     /// Where everything that must survive a reboot is kept
     #[arg(long, default_value = DEFAULT_DATA_DIR, env = "AGENT_SANDBOX_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Address to serve HTTPS on, for holders of a client certificate only
+    /// Address to serve HTTPS on, for holders of a client certificate or a token only
     #[arg(long, default_value = "127.0.0.1:7443", value_name = "ADDRESS:PORT")]
     pub(crate) listen: SocketAddr,
+    /// Name or address that clients reach this machine by, for the server's certificate; repeatable [default: --listen]
+    #[arg(long, value_parser = host, value_name = "NAME")]
+    pub(crate) tls_san: Vec<String>,
+    /// File of static tokens, lines of token,user,uid,"group1,group2" [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// File to note every request in, as lines of JSON; a full one is put aside as FILE.1 [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit_log: Option<PathBuf>,
     /// Kubeconfig that gets a context named agent-sandbox [default: $KUBECONFIG, else ~/.kube/config]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -91,8 +105,11 @@ impl UpArgs {
         if self.kubeconfig.is_none() && !self.no_kubeconfig {
             self.kubeconfig = kubeconfig(Owner::behind_sudo().as_ref());
         }
-        let paths =
-            std::iter::once(&mut self.data_dir).chain(&mut self.kubeconfig).chain(&mut self.allow_host_path);
+        let paths = std::iter::once(&mut self.data_dir)
+            .chain(&mut self.kubeconfig)
+            .chain(&mut self.allow_host_path)
+            .chain(&mut self.token_file)
+            .chain(&mut self.audit_log);
         for path in paths {
             *path = std::path::absolute(&*path)
                 .map_err(|error| Failure::new(format!("resolve {}: {error}", path.display())))?;
@@ -154,6 +171,7 @@ async fn serve(args: UpArgs) -> Result<u8> {
         default_runtime: Some(standalone.default_class().to_owned()),
     })?;
     banner::print(&standalone, &place, written.as_ref(), started.elapsed()).await;
+    banner::warn_of_the_network(&args);
     let ended = if detach::is_child() {
         detach::move_output(&place.data)?;
         tokio::select! {
@@ -200,9 +218,26 @@ fn domain(text: &str) -> std::result::Result<String, String> {
     if problems.is_empty() { Ok(text.to_owned()) } else { Err(problems.join("; ")) }
 }
 
+/// A host's name or address as an argument.
+fn host(text: &str) -> std::result::Result<String, String> {
+    let problems = wire::names::dns1123_subdomain(text);
+    let known = text.parse::<IpAddr>().is_ok() || problems.is_empty();
+    if known { Ok(text.to_owned()) } else { Err(problems.join("; ")) }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::domain;
+    use super::{domain, host};
+
+    #[test]
+    fn a_name_for_the_certificate_is_a_host() {
+        for right in ["box.example", "10.0.0.1", "fd00::1", "localhost"] {
+            assert_eq!(host(right).as_deref(), Ok(right));
+        }
+        for wrong in ["", "https://box", "box:7443", "*"] {
+            assert!(host(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_cluster_domain_is_a_dns_name() {

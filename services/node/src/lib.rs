@@ -33,6 +33,7 @@ mod roots;
 mod shared;
 mod sources;
 mod sweep;
+mod tokens;
 mod trash;
 mod volumes;
 mod work;

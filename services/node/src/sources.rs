@@ -1,24 +1,33 @@
-//! Config maps and secrets, asked for when a container starts.
+//! Config maps, secrets and tokens, asked for when a container starts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Container, PodSpec, Secret};
 use kube::{Api, Client};
 
+use crate::tokens::Tokens;
+
 /// Data of one object as bytes by key.
 pub(crate) type Data = BTreeMap<String, Vec<u8>>;
 
-/// Reads config maps and secrets.
+/// Reads config maps and secrets, and gets tokens.
 #[derive(Clone)]
 pub(crate) struct Sources {
     client: Client,
+    tokens: Arc<Tokens>,
 }
 
 // === impl Sources ===
 
 impl Sources {
     pub(crate) fn new(client: Client) -> Self {
-        Self { client }
+        Self { tokens: Arc::new(Tokens::new(client.clone())), client }
+    }
+
+    /// Tokens of service accounts.
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// The text entries of a config map; none if it does not exist.

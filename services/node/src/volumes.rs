@@ -16,6 +16,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     PersistentVolume, PersistentVolumeClaim, PersistentVolumeSpec, Pod, PodSpec, Volume as Asked,
 };
@@ -49,6 +50,7 @@ pub(crate) struct Maker<'a> {
     pub(crate) pod_ips: &'a [String],
     /// The host's id of the sandbox's root.
     pub(crate) first_id: u32,
+    pub(crate) now: Timestamp,
     /// Directories that the operator allows `hostPath` below.
     pub(crate) host_paths: &'a [PathBuf],
 }

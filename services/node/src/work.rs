@@ -114,6 +114,7 @@ fn maker<'a>(shared: &'a Shared, pod: &'a Pod, ips: &'a [String], first_id: u32)
         pod,
         pod_ips: ips,
         first_id,
+        now: shared.now(),
         host_paths: &shared.policy.host_paths,
     }
 }

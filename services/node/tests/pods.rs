@@ -171,6 +171,36 @@ async fn a_volume_in_memory_outlives_restarts_and_has_parts_and_a_group() {
     world.end().await;
 }
 
+/// Kubernetes: the token is bound to the Pod, and mounted beside the CA and the namespace.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accounts_token_is_mounted_and_ends_with_its_pod() {
+    use k8s_openapi::api::authentication::v1::TokenReview;
+    use k8s_openapi::api::core::v1::ServiceAccount;
+    let world = World::new().await;
+    world.create::<ServiceAccount>(json!({"metadata": {"name": "bot"}})).await;
+    let ca = json!({"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": "PEM"}});
+    world.create::<ConfigMap>(ca).await;
+    let spec = json!({"serviceAccountName": "bot", "terminationGracePeriodSeconds": 1, "containers": [shell("app", WAIT)]});
+    world.pod("bot", spec).await;
+    world.ready("bot").await;
+    let read =
+        "cd /var/run/secrets/kubernetes.io/serviceaccount && cat ca.crt namespace && echo && cat token";
+    let seen = world.exec("bot", &["sh", "-c", read]).await.0;
+    let (head, token) = seen.split_once('\n').unwrap();
+    assert_eq!(head, "PEMdefault");
+    let reviews: kube::Api<TokenReview> = kube::Api::all(world.client.clone());
+    let review: TokenReview = serde_json::from_value(json!({"spec": {"token": token.trim()}})).unwrap();
+    let ask = async || reviews.create(&Default::default(), &review).await.unwrap().status.unwrap();
+    let status = ask().await;
+    let user = status.user.unwrap();
+    assert_eq!(user.username.as_deref(), Some("system:serviceaccount:default:bot"));
+    let pods = &user.extra.unwrap()["authentication.kubernetes.io/pod-name"];
+    assert_eq!(*pods, ["bot"]);
+    world.delete("bot").await;
+    assert_eq!(ask().await.authenticated, None);
+    world.end().await;
+}
+
 /// Kubernetes: files that show objects and fields follow them; one that is mounted alone by `subPath` does not.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_follow_the_objects_that_they_show() {

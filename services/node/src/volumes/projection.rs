@@ -1,4 +1,4 @@
-//! What config maps, secrets and fields of the Pod become as files.
+//! What config maps, secrets, tokens and fields of the Pod become as files.
 
 use std::collections::BTreeMap;
 
@@ -84,14 +84,14 @@ impl Maker<'_> {
         if let Some(fields) = &source.downward_api {
             return self.fields(fields.items.as_deref(), mode);
         }
-        if source.service_account_token.is_some() {
-            return Err(
-                "serviceAccountToken is not available on this node: set automountServiceAccountToken: \
-                        false, or mount a secret that holds a token"
-                    .to_owned(),
-            );
+        if let Some(asked) = &source.service_account_token {
+            let token = self.sources.tokens().get(self.pod, asked, self.now).await?;
+            // The kubelet keeps a token from other users of the Pod where a group is there to share it.
+            let mode = if self.group().is_some() { 0o600 } else { mode.unwrap_or(DEFAULT_MODE) };
+            return Ok(Files::from([(asked.path.clone(), file(token.into_bytes(), mode))]));
         }
-        Err("this projection is not supported on this node; use configMap, secret or downwardAPI".to_owned())
+        Err("this projection is not supported on this node; use configMap, secret, downwardAPI or serviceAccountToken"
+            .to_owned())
     }
 
     async fn config_map(&self, name: &str, choice: &Choice<'_>) -> Result<Files, String> {
