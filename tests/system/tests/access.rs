@@ -67,6 +67,7 @@ fn a_person_gets_a_role_and_a_token_and_kubectl_says_what_they_are_good_for() {
     machine.kubectl(&["delete", "serviceaccount", "builder"]).ok();
     let refused = kubectl(&["get", "pods"]).refused();
     assert!(refused.contains("Unauthorized") || refused.contains("must be logged in"), "{refused}");
+    drop(kubectl);
     machine.purge();
     let text = std::fs::read_to_string(&log).expect("audit log");
     let mode = std::fs::metadata(&log).expect("audit log").permissions().mode();
