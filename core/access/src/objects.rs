@@ -9,11 +9,14 @@ use crate::{aggregate, policy::Policy, rule::Rule, subject::Subject};
 
 /// Which kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // the names are those of the kinds
 pub enum Plural {
+    /// `clusterroles`
     ClusterRoles,
+    /// `clusterrolebindings`
     ClusterRoleBindings,
+    /// `roles`
     Roles,
+    /// `rolebindings`
     RoleBindings,
 }
 

@@ -14,23 +14,6 @@ struct World {
     notes: Vec<String>,
 }
 
-fn merge(target: &mut Value, patch: &Value) {
-    let Some(patch) = patch.as_object() else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    for (name, value) in patch {
-        if value.is_null() {
-            target.as_object_mut().unwrap().remove(name);
-        } else {
-            merge(&mut target[name], value);
-        }
-    }
-}
-
 // === impl World ===
 
 impl World {
@@ -38,14 +21,14 @@ impl World {
         let mut job = json!({"metadata": {"name": "work", "uid": "j"}, "spec": {"parallelism": 1, "backoffLimit": 6,
             "completionMode": "NonIndexed", "podReplacementPolicy": "TerminatingOrFailed",
             "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c"}]}}}});
-        merge(&mut job["spec"], &spec);
+        merge::merge_patch(&mut job["spec"], &spec).unwrap();
         let job = serde_json::from_value(job).unwrap();
         World { job, pods: BTreeMap::new(), now: 1000, made: 0, notes: Vec::new() }
     }
 
     fn change(&mut self, patch: &Value) {
         let mut value = serde_json::to_value(&self.job).unwrap();
-        merge(&mut value, patch);
+        merge::merge_patch(&mut value, patch).unwrap();
         self.job = serde_json::from_value(value).unwrap();
     }
 

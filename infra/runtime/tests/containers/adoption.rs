@@ -16,7 +16,7 @@ async fn agent_to_be_killed() {
     let host = Host::at(PathBuf::from(&dir), std::env::var("AGENT_TEST_INSTANCE").expect("instance")).await;
     let mut records = Vec::new();
     for driver in DRIVERS {
-        let script = "echo before; while [ ! -e /work/go ]; do sleep 0.05; done; echo after; exit 42";
+        let script = "echo before; while [ ! -e /place/go ]; do sleep 0.05; done; echo after; exit 42";
         let words = serde_json::json!({ "command": ["/bin/sh", "-c", script] });
         let name = format!("app-{driver:?}").to_lowercase();
         let container = host.start(host.build(driver, &name, words, &podspec::Role::Alone, false)).await;
@@ -52,7 +52,7 @@ async fn containers_outlive_an_agent_that_is_killed_and_keep_code_and_log() {
         let Adopted::Running(container) = host.runtimes.adopt(&record).await.expect("adopts") else {
             panic!("{} is lost", record.display())
         };
-        exec(&container, "touch /work/go").await;
+        exec(&container, "touch /place/go").await;
         let exit = container.wait().await.expect("exit");
         assert_eq!(exit.exit_code, 42, "{:?}", container.driver());
         let output = text(&record.join("log"));
@@ -125,7 +125,7 @@ async fn the_memory_of_all_sandboxes_together_is_capped() {
 async fn a_supervisor_that_cannot_be_reached_for_a_while_keeps_its_container() {
     let host = Host::new().await;
     for driver in DRIVERS {
-        let script = "while [ ! -e /work/go ]; do sleep 0.05; done; exit 42";
+        let script = "while [ ! -e /place/go ]; do sleep 0.05; done; exit 42";
         let container = host.start(host.script(driver, script)).await;
         let (socket, away) = (container.dir().join("control.sock"), container.dir().join("away.sock"));
         std::fs::rename(&socket, &away).expect("hides the socket");
@@ -141,7 +141,7 @@ async fn a_supervisor_that_cannot_be_reached_for_a_while_keeps_its_container() {
         };
         let (adopted, ()) = tokio::join!(agent.adopt(container.dir()), bring_back);
         assert!(matches!(adopted.expect("adopts"), Adopted::Running(_)));
-        exec(&container, "touch /work/go").await;
+        exec(&container, "touch /place/go").await;
         let exit = waiting.await.expect("exit");
         assert_eq!((exit.exit_code, exit.lost), (42, false), "{driver:?}");
     }

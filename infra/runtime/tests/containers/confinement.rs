@@ -26,8 +26,8 @@ call("userfaultfd", 323, 0)
 call("af_vsock", 41, 40, 1, 0)
 call("af_alg", 41, 38, 5, 0)
 call("raw_socket", 41, 2, 3, 1)
-call("mknod", 133, b"/work/node", 0o20600, (1 << 8) | 1)
-call("fifo", 133, b"/work/fifo", 0o10600, 0)
+call("mknod", 133, b"/place/node", 0o20600, (1 << 8) | 1)
+call("fifo", 133, b"/place/fifo", 0o10600, 0)
 call("reboot", 169, 0, 0, 0, None)
 call("unix_socket", 41, 1, 1, 0)
 print("nnp", libc.prctl(39, 0, 0, 0, 0))
@@ -227,15 +227,15 @@ async fn read_only_roots_and_volumes_are_read_only_and_sub_paths_stay_inside() {
         let context = json!({ "readOnlyRootFilesystem": true });
         let mounts = json!([
             { "name": "data", "mountPath": "/ro", "readOnly": true },
-            { "name": "data", "mountPath": "/work", "subPath": "sub" },
+            { "name": "data", "mountPath": "/place", "subPath": "sub" },
             { "name": "data", "mountPath": "/tmp", "subPath": "made/here" }
         ]);
-        let script = "cat /work/file; touch /x 2>/dev/null && echo ROOT; touch /ro/x 2>/dev/null && echo VOLUME; touch /tmp/y && echo fine";
+        let script = "cat /place/file; touch /x 2>/dev/null && echo ROOT; touch /ro/x 2>/dev/null && echo VOLUME; touch /tmp/y && echo fine";
         let request = host.request(driver, json!({ "command": ["/bin/sh", "-c", script], "securityContext": context, "volumeMounts": mounts }));
         let (_, output) = host.run(request).await;
         assert_eq!(output, "insidefine\n", "{driver:?}");
         assert!(volume.join("made/here/y").exists());
-        let mounts = json!([{ "name": "data", "mountPath": "/work", "subPath": "evil" }]);
+        let mounts = json!([{ "name": "data", "mountPath": "/place", "subPath": "evil" }]);
         let request = host.request(driver, json!({ "command": ["true"], "volumeMounts": mounts }));
         let error = host.runtimes.start(request).await.expect_err("must not follow the link out").to_string();
         assert!(error.contains("cannot mount"), "{error}");
@@ -256,8 +256,8 @@ async fn a_host_path_that_became_a_link_is_not_mounted() {
     host.volumes.insert("link".into(), volume("link"));
     for driver in DRIVERS {
         let with = |name: &str| {
-            let mounts = json!([{ "name": name, "mountPath": "/work" }]);
-            host.request(driver, json!({ "command": ["cat", "/work/file"], "volumeMounts": mounts }))
+            let mounts = json!([{ "name": name, "mountPath": "/place" }]);
+            host.request(driver, json!({ "command": ["cat", "/place/file"], "volumeMounts": mounts }))
         };
         assert_eq!(host.run(with("plain")).await.1, "seen", "{driver:?}");
         let error = host.runtimes.start(with("link")).await.expect_err("a link").to_string();

@@ -290,7 +290,7 @@ pub(crate) fn isolation(driver: Driver) -> Isolation {
 
 /// A root that borrows the host's programs.
 fn make_root(layer: &Path) {
-    for name in ["etc", "tmp", "root", "usr", "work"] {
+    for name in ["etc", "tmp", "root", "usr", "place"] {
         fs::create_dir_all(layer.join(name)).expect("layer");
     }
     for name in ["bin", "sbin", "lib", "lib64"] {
