@@ -17,7 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core/podspec", &[]),
     ("core/workloads", &["api/wire"]),
     ("core/access", &["api/wire"]),
-    ("infra/store", &[]),
+    ("infra/packing", &[]),
+    ("infra/store", &["infra/packing"]),
     ("infra/streams", &[]),
     ("infra/image", &[]),
     ("infra/net", &[]),
@@ -37,7 +38,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("services/cluster", &["api/*", "core/kinds", "core/workloads", "infra/kubekit", "infra/telemetry"]),
-    ("services/controller", &["api/*", "core/lifecycle", "infra/kubekit", "infra/telemetry"]),
+    (
+        "services/controller",
+        &["api/*", "core/lifecycle", "infra/kubekit", "infra/packing", "infra/telemetry"],
+    ),
     (
         "services/node",
         &[

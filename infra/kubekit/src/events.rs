@@ -11,7 +11,7 @@ mod series;
 #[cfg(test)]
 mod tests;
 
-use crate::Failure;
+use crate::{Failure, Key};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -19,7 +19,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
-use series::{Ledger, Verdict, Written};
+use series::{Ledger, Verdict};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -136,10 +136,7 @@ impl Writer {
             Verdict::Repeats | Verdict::Muted => {}
             Verdict::New => {
                 let event = self.event(&happening);
-                let written = Written {
-                    namespace: event.metadata.namespace.clone().unwrap_or_default(),
-                    name: event.metadata.name.clone().unwrap_or_default(),
-                };
+                let written = Key::of(&event.metadata);
                 if self.create(&event).await {
                     self.ledger.written(&happening, written);
                 } else {

@@ -9,13 +9,14 @@
 //! news about that object is ignored afterwards, so a controller never decides on a state that it changed itself.
 
 mod follow;
+mod lines;
 mod source;
 mod store;
 
 #[cfg(test)]
 mod tests;
 
-use crate::{Backoff, Key};
+use crate::{Backoff, Key, Text};
 use kube::{Client, Resource};
 use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
@@ -56,7 +57,7 @@ pub struct Change<'a, T> {
 }
 
 type Handler<T> = Box<dyn Fn(&Change<'_, T>) + Send + Sync>;
-type Project<K, T> = Box<dyn Fn(K) -> T + Send + Sync>;
+type Project<K, T> = Box<dyn Fn(K) -> Option<T> + Send + Sync>;
 
 /// The writing side: follows the server for as long as [`Informer::run`] runs.
 pub struct Informer<K: Resource, T> {
@@ -108,6 +109,19 @@ where
         Self::new_with(client, &K::DynamicType::default(), config, project)
     }
 
+    /// An informer that keeps only objects of which `project` makes something. One of which it makes nothing any more is, for
+    /// readers and handlers, gone.
+    pub fn filtered(
+        client: Client,
+        config: Config,
+        project: impl Fn(K) -> Option<T> + Send + Sync + 'static,
+    ) -> Self
+    where
+        K::DynamicType: Default,
+    {
+        Self::build(client, &K::DynamicType::default(), config, Box::new(project))
+    }
+
     /// The same for a kind that is known at run time only.
     pub fn new_with(
         client: Client,
@@ -115,6 +129,10 @@ where
         config: Config,
         project: impl Fn(K) -> T + Send + Sync + 'static,
     ) -> Self {
+        Self::build(client, kind, config, Box::new(move |object| Some(project(object))))
+    }
+
+    fn build(client: Client, kind: &K::DynamicType, config: Config, project: Project<K, T>) -> Self {
         let backoff = config.backoff;
         let shared = Shared {
             state: RwLock::new(State::default()),
@@ -123,7 +141,7 @@ where
         };
         Self {
             source: Source::new(client, kind, config),
-            project: Box::new(project),
+            project,
             shared: Arc::new(shared),
             backoff,
             progressed: false,
@@ -135,7 +153,7 @@ where
     pub fn index(
         self,
         name: &'static str,
-        values: impl Fn(&Key, &T) -> Vec<String> + Send + Sync + 'static,
+        values: impl Fn(&Key, &T) -> Vec<Text> + Send + Sync + 'static,
     ) -> Self {
         self.shared.state.write().add_index(name, Box::new(values));
         self

@@ -1,16 +1,16 @@
 //! The name of an object within its kind.
 
+use crate::Text;
 use kube::core::ObjectMeta;
 use std::fmt;
-use std::sync::Arc;
 
 /// Namespace and name. The namespace of a cluster-scoped object is empty. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     /// The namespace, or empty.
-    pub namespace: Arc<str>,
+    pub namespace: Text,
     /// The name.
-    pub name: Arc<str>,
+    pub name: Text,
 }
 
 // === impl Key ===

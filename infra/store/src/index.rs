@@ -52,6 +52,11 @@ impl Index {
         self.entries.get_key_value(key).map(entry)
     }
 
+    /// The key as the index holds it, so that the events of an object share one.
+    pub(crate) fn key(&self, key: &str) -> Option<Arc<str>> {
+        self.entries.get_key_value(key).map(|(own, _)| own.clone())
+    }
+
     pub(crate) fn revision_of(&self, key: &str) -> Option<u64> {
         self.entries.get(key).map(|slot| slot.revision)
     }

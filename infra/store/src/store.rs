@@ -20,9 +20,9 @@ const MAX_TXN: usize = 32 << 20;
 pub struct Config {
     /// The directory that holds the store's files; made if absent. Nothing else may be in it.
     pub dir: PathBuf,
-    /// How many events are held for watches that resume. Default 10,000.
+    /// How many events are held for watches that resume. Default 5,000.
     pub window_events: usize,
-    /// How many bytes of values no longer current may be held for those events. Default 8 MiB.
+    /// How many bytes of values no longer current may be held for those events. Default 4 MiB.
     pub window_bytes: usize,
     /// A snapshot is made once the log has grown by this many bytes, or by four times the size of the current values if
     /// that is more. Default 64 MiB.
@@ -59,7 +59,7 @@ struct Running {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { dir: PathBuf::new(), window_events: 10_000, window_bytes: 8 << 20, checkpoint_bytes: 64 << 20 }
+        Self { dir: PathBuf::new(), window_events: 5_000, window_bytes: 4 << 20, checkpoint_bytes: 64 << 20 }
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Watch {
 }
 
 /// One change, as it is kept: its values are the index's own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) revision: u64,
     pub(crate) key: Arc<str>,
@@ -44,7 +44,7 @@ pub(crate) struct Record {
 }
 
 struct Ring {
-    events: VecDeque<Arc<Record>>,
+    events: VecDeque<Record>,
     /// The number of the first event held; events are numbered from 0 since the store was opened.
     first: u64,
     /// The revision up to which everything was published.
@@ -152,7 +152,7 @@ impl Ring {
             wakes.push(wake.clone());
         }
         self.bytes += cost(&event);
-        self.events.push_back(Arc::new(event));
+        self.events.push_back(event);
         while self.events.len() > self.max_events || self.bytes > self.max_bytes {
             let Some(oldest) = self.events.pop_front() else { break };
             self.bytes -= cost(&oldest);
@@ -166,7 +166,7 @@ impl Ring {
     }
 
     /// The events from number `cursor` on, with their numbers.
-    fn from(&self, cursor: u64) -> impl Iterator<Item = (u64, &Arc<Record>)> {
+    fn from(&self, cursor: u64) -> impl Iterator<Item = (u64, &Record)> {
         let skip =
             usize::try_from(cursor.saturating_sub(self.first)).unwrap_or(usize::MAX).min(self.events.len());
         (self.first + skip as u64..).zip(self.events.range(skip..))

@@ -188,6 +188,7 @@ impl Writer {
             let mut index = self.shared.index.write();
             for staged in self.batch.staged.drain(..) {
                 let Staged { change: Change { key, revision, value }, last } = staged;
+                let key = index.key(&key).unwrap_or(key);
                 let value = value.map(Value::new);
                 if let Some(value) = &value {
                     self.packer.add(&key, value);

@@ -158,7 +158,7 @@ impl Server {
             url,
             store,
             rules,
-            admission: Admission::new(Range::new(network, prefix), crds),
+            admission: Admission::new(Range::new(network, prefix), &crds),
             kubelet: config.kubelet,
             tasks,
             shutdown: shutdown.clone(),

@@ -103,7 +103,7 @@ where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Send + Sync + 'static,
 {
     Informer::new(client.clone(), informer::Config::default(), plain)
-        .index(BY_NAMESPACE, |key: &Key, _: &K| vec![key.namespace.to_string()])
+        .index(BY_NAMESPACE, |key: &Key, _: &K| vec![key.namespace.clone()])
 }
 
 fn plain<K: Resource>(mut object: K) -> K {

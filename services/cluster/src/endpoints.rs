@@ -44,7 +44,7 @@ impl Endpoints {
             informer::Config { labels: Some(plan::managed_slices()), ..informer::Config::default() };
         Endpoints {
             services: Informer::new(client.clone(), informer::Config::default(), ServiceView::of)
-                .index("namespace", |key, _| vec![key.namespace.to_string()])
+                .index("namespace", |key, _| vec![key.namespace.clone()])
                 .on_change(move |change| on_service.add(change.key.clone())),
             objects: Informer::new(client.clone(), informer::Config::default(), |_: Object| ())
                 .on_change(move |change| on_object.add(change.key.clone())),

@@ -42,7 +42,7 @@ impl Quotas {
         let on_quota = queue.clone();
         let watched =
             Informer::new(client.clone(), informer::Config::default(), |quota: ResourceQuota| quota)
-                .index(BY_NAMESPACE, |key, _| vec![key.namespace.to_string()])
+                .index(BY_NAMESPACE, |key, _| vec![key.namespace.clone()])
                 .on_change(move |change| on_quota.add_after(change.key.clone(), QUIET));
         let namespaced = resources.iter().filter(|resource| resource.namespaced).cloned().collect();
         let counter = Counter { client, resources: namespaced, queue, quotas: watched.reader() };

@@ -61,7 +61,7 @@ fn machine(client: &Client, config: &Config, tasks: &mut JoinSet<()>, shutdown: 
     let pods = pods(client);
     let nodes = Informer::new(client.clone(), all(), |node: Node| NodeView::of(node));
     let claims = Informer::new(client.clone(), all(), |claim: PersistentVolumeClaim| ClaimView::of(claim));
-    let disks = Informer::new(client.clone(), all(), |volume: PersistentVolume| VolumeView::of(volume));
+    let disks = disks(client);
     let classes = Informer::new(client.clone(), all(), |class: StorageClass| ClassView::of(class));
     let overheads = Scheduler::overheads(client.clone());
 
@@ -138,11 +138,21 @@ fn recorder(
 /// All pods, to be found by their namespace and by the controller that has them.
 fn pods(client: &Client) -> Informer<Pod, PodView> {
     Informer::new(client.clone(), informer::Config::default(), |pod: Pod| PodView::of(pod))
-        .index("namespace", |key, _| vec![key.namespace.to_string()])
+        .index("namespace", |key, _| vec![key.namespace.clone()])
         .index(BY_CONTROLLER, |_, pod| {
             let owners = pod.work.as_ref().map(|work| work.owners.as_slice()).unwrap_or_default();
-            workloads::ownership::controller(owners).map(|owner| owner.uid.clone()).into_iter().collect()
+            workloads::ownership::controller(owners)
+                .map(|owner| owner.uid.as_str().into())
+                .into_iter()
+                .collect()
         })
+}
+
+/// All volumes, to be found by the claim that each is for.
+fn disks(client: &Client) -> Informer<PersistentVolume, VolumeView> {
+    let view = |volume: PersistentVolume| VolumeView::of(volume);
+    Informer::new(client.clone(), informer::Config::default(), view)
+        .index(volumes::BY_CLAIM, |_, volume| vec![volume.claim_uid()])
 }
 
 /// Makes what must exist once; tries until it does.

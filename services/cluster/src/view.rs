@@ -1,12 +1,16 @@
 //! What is kept in memory of pods and nodes: no more than the controllers decide on.
 use k8s_openapi::api::core::v1::{Container, Node, NodeSelector, Pod, PodSpec, Taint, Toleration};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
-use kubekit::Precondition;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Amount;
+use kubekit::{Precondition, Text};
 use std::collections::BTreeMap;
 use wire::Quantity;
 
 /// Amounts of resources by name.
 pub(crate) type Amounts = BTreeMap<String, Quantity>;
+
+/// Labels at rest: a map of one label takes half a KiB.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Labels(Box<[(Text, Text)]>);
 
 /// A pod.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -66,6 +70,28 @@ pub(crate) struct NodeView {
     pub(crate) allocatable: Amounts,
 }
 
+// === impl Labels ===
+
+impl Labels {
+    pub(crate) fn of(labels: Option<BTreeMap<String, String>>) -> Labels {
+        let labels = labels.into_iter().flatten();
+        Labels(labels.map(|(name, value)| (name.into(), value.into())).collect())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether `others` has all of these.
+    pub(crate) fn are_in(&self, others: &BTreeMap<String, String>) -> bool {
+        self.0.iter().all(|(name, value)| others.get(&**name).is_some_and(|other| *other == **value))
+    }
+
+    pub(crate) fn to_map(&self) -> BTreeMap<String, String> {
+        self.0.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    }
+}
+
 // === impl PodView ===
 
 impl PodView {
@@ -121,8 +147,8 @@ impl NodeView {
 }
 
 /// Parses amounts; one that cannot be parsed counts as none (the API server refuses such).
-pub(crate) fn amounts(texts: Option<&BTreeMap<String, Text>>) -> Amounts {
-    let parsed = |(name, text): (&String, &Text)| Some((name.clone(), Quantity::parse(&text.0).ok()?));
+pub(crate) fn amounts(texts: Option<&BTreeMap<String, Amount>>) -> Amounts {
+    let parsed = |(name, amount): (&String, &Amount)| Some((name.clone(), Quantity::parse(&amount.0).ok()?));
     texts.into_iter().flatten().filter_map(parsed).collect()
 }
 

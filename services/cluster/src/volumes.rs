@@ -34,6 +34,8 @@ const CLAIM_FINALIZER: &str = "kubernetes.io/pvc-protection";
 const PROTECTION: &str = "kubernetes.io/pv-protection";
 
 const WORKERS: usize = 4;
+/// Index of volumes by the uid of the claim each is for.
+pub(crate) const BY_CLAIM: &str = "claim";
 
 /// What the queue holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -25,8 +25,9 @@ pub(crate) struct Links {
 impl Links {
     /// The links, and the informer to run for them.
     pub(crate) fn new(client: Client) -> (Self, Informer<Service, Variables>) {
-        let informer = Informer::new(client, informer::Config::default(), |service| variables(&service))
-            .index(NAMESPACE, |key, _| vec![key.namespace.to_string()]);
+        let told = |service| Some(variables(&service)).filter(|variables| !variables.is_empty());
+        let informer = Informer::filtered(client, informer::Config::default(), told)
+            .index(NAMESPACE, |key, _| vec![key.namespace.clone()]);
         (Self { services: informer.reader() }, informer)
     }
 

@@ -27,9 +27,10 @@ struct Slice {
 pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
     let news = Arc::new((parking_lot::Mutex::new(BTreeSet::new()), Notify::new()));
     let told = Arc::clone(&news);
-    let informer = Informer::new(shared.client.clone(), informer::Config::default(), project);
-    let informer =
-        informer.index("service", |_, slice: &Slice| vec![index(&slice.service)]).on_change(move |change| {
+    let informer = Informer::filtered(shared.client.clone(), informer::Config::default(), project);
+    let informer = informer
+        .index("service", |_, slice: &Slice| vec![index(&slice.service).into()])
+        .on_change(move |change| {
             let services = [change.old, change.new].into_iter().flatten().map(|slice| slice.service.clone());
             told.0.lock().extend(services);
             told.1.notify_one();
@@ -60,7 +61,8 @@ fn index(name: &Name) -> String {
     format!("{}/{}", name.0, name.1)
 }
 
-fn project(slice: EndpointSlice) -> Slice {
+/// None of a slice without addresses: most Sandboxes rest.
+fn project(slice: EndpointSlice) -> Option<Slice> {
     let meta = slice.metadata;
     let service = meta.labels.and_then(|mut labels| labels.remove(SERVICE)).unwrap_or_default();
     let ready = |endpoint: &k8s_openapi::api::discovery::v1::Endpoint| {
@@ -68,6 +70,7 @@ fn project(slice: EndpointSlice) -> Slice {
     };
     let endpoints = slice.endpoints.iter().flatten();
     let addresses = endpoints.filter(|endpoint| ready(endpoint)).flat_map(|endpoint| &endpoint.addresses);
-    let addresses = addresses.filter_map(|address| address.parse().ok()).collect();
-    Slice { service: (meta.namespace.unwrap_or_default(), service), addresses }
+    let addresses: Vec<_> = addresses.filter_map(|address| address.parse().ok()).collect();
+    let service = (meta.namespace.unwrap_or_default(), service);
+    (!addresses.is_empty()).then_some(Slice { service, addresses })
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use kubekit::{Informer, Key, Queue, Reader, informer, queue};
+use kubekit::{Informer, Key, Queue, Reader, Text, informer, queue};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use serde_json::json;
@@ -37,10 +37,10 @@ const RETRY: Duration = Duration::from_secs(5);
 /// What is kept of a volume.
 struct Volume {
     /// The name of its directory.
-    handle: String,
+    handle: Text,
     /// The reclaim policy says that the data outlives the object.
     retain: bool,
-    finalizers: Vec<String>,
+    finalizers: Box<[Text]>,
     deleting: bool,
     /// A claim still has it: its data is in use, whoever asked for its deletion.
     bound: bool,
@@ -88,7 +88,8 @@ async fn sweep_unowned(
         return;
     }
     let dir = shared.paths.persistent_volumes();
-    let known: BTreeSet<String> = volumes.list().iter().map(|(_, volume)| volume.handle.clone()).collect();
+    let known: BTreeSet<String> =
+        volumes.list().iter().map(|(_, volume)| volume.handle.to_string()).collect();
     let trash = shared.trash.clone();
     let _ = tokio::task::spawn_blocking(move || discard_unowned(&dir, names, &known, &trash)).await;
 }
@@ -110,9 +111,9 @@ impl Volume {
     fn of(volume: PersistentVolume) -> Self {
         let spec = volume.spec.unwrap_or_default();
         Self {
-            handle: spec.csi.map(|csi| csi.volume_handle).unwrap_or_default(),
+            handle: spec.csi.map(|csi| csi.volume_handle).unwrap_or_default().into(),
             retain: spec.persistent_volume_reclaim_policy.as_deref() != Some("Delete"),
-            finalizers: volume.metadata.finalizers.unwrap_or_default(),
+            finalizers: volume.metadata.finalizers.into_iter().flatten().map(Text::from).collect(),
             deleting: volume.metadata.deletion_timestamp.is_some(),
             bound: volume.status.and_then(|status| status.phase).as_deref() == Some("Bound"),
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crd::v1beta1::Sandbox;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::PartialObjectMeta;
-use kubekit::{Informer, Reader, informer};
+use kubekit::{Informer, Reader, Text, informer};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,10 +22,10 @@ const PERIOD: Duration = Duration::from_secs(30);
 pub(crate) async fn run(shared: Arc<Shared>, pods: Reader<Pod>, shutdown: CancellationToken) {
     let news = Arc::new(Notify::new());
     let told = Arc::clone(&news);
-    let informer: Informer<PartialObjectMeta<Sandbox>, String> = Informer::new(
+    let informer: Informer<PartialObjectMeta<Sandbox>, Text> = Informer::new(
         shared.client.clone(),
         informer::Config::default(),
-        |sandbox: PartialObjectMeta<Sandbox>| sandbox.metadata.uid.unwrap_or_default(),
+        |sandbox: PartialObjectMeta<Sandbox>| sandbox.metadata.uid.unwrap_or_default().into(),
     );
     let informer = informer.on_change(move |change| {
         if change.new.is_none() {
@@ -49,7 +49,7 @@ pub(crate) async fn run(shared: Arc<Shared>, pods: Reader<Pod>, shutdown: Cancel
     while parts.join_next().await.is_some() {}
 }
 
-async fn collect(shared: &Shared, sandboxes: &Reader<String>, pods: &Reader<Pod>) {
+async fn collect(shared: &Shared, sandboxes: &Reader<Text>, pods: &Reader<Pod>) {
     let roots = shared.paths.roots();
     let present = sweep::names(&roots);
     if present.is_empty() {

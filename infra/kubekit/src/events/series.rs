@@ -1,7 +1,9 @@
 //! Which happenings are new, which repeat, and which are too many.
 
 use super::Happening;
+use crate::Key;
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -26,40 +28,29 @@ pub(super) enum Verdict {
     Muted,
 }
 
-/// The event that a series was written as.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Written {
-    pub(super) namespace: String,
-    pub(super) name: String,
-}
-
 /// A series to be written.
 #[derive(Debug)]
 pub(super) struct Due {
-    pub(super) written: Written,
+    /// The event that it was written as.
+    pub(super) written: Key,
     pub(super) count: i32,
 }
 
 #[derive(Default)]
 pub(super) struct Ledger {
-    series: HashMap<Sameness, Series>,
-    objects: HashMap<Object, Allowance>,
+    series: HashMap<Print, Series>,
+    objects: HashMap<Print, Allowance>,
+    hashers: [RandomState; 2],
 }
+
+/// 128 bits that stand for a text or several: what is remembered is as small for a long note as for a short one.
+type Print = [u64; 2];
 
 /// Kind, namespace, name and uid.
-type Object = [Option<String>; 4];
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Sameness {
-    object: Object,
-    warning: bool,
-    reason: String,
-    action: String,
-    note: String,
-}
+type Object<'a> = [Option<&'a str>; 4];
 
 struct Series {
-    written: Option<Written>,
+    written: Option<Key>,
     count: i32,
     last: Instant,
     /// Count and time of the last write.
@@ -76,7 +67,7 @@ struct Allowance {
 impl Ledger {
     /// Enters a happening at time `now`.
     pub(super) fn enter(&mut self, happening: &Happening, now: Instant) -> Verdict {
-        let same = Sameness::of(happening);
+        let same = self.series_of(happening);
         if let Some(series) = self.series.get_mut(&same)
             && now - series.last < SILENCE
         {
@@ -84,7 +75,7 @@ impl Ledger {
             series.last = now;
             return Verdict::Repeats;
         }
-        if !self.allow(&same.object, now) {
+        if !self.allow(self.print(&object(happening)), now) {
             return Verdict::Muted;
         }
         if self.series.len() >= REMEMBERED {
@@ -95,19 +86,20 @@ impl Ledger {
     }
 
     /// The event for a new happening was written.
-    pub(super) fn written(&mut self, happening: &Happening, written: Written) {
-        if let Some(series) = self.series.get_mut(&Sameness::of(happening)) {
+    pub(super) fn written(&mut self, happening: &Happening, written: Key) {
+        let same = self.series_of(happening);
+        if let Some(series) = self.series.get_mut(&same) {
             series.written = Some(written);
         }
     }
 
     /// The event for a new happening could not be written: the next one is new again.
     pub(super) fn forget(&mut self, happening: &Happening) {
-        self.series.remove(&Sameness::of(happening));
+        self.series.remove(&self.series_of(happening));
     }
 
     /// The event of a series was deleted by somebody.
-    pub(super) fn gone(&mut self, written: &Written) {
+    pub(super) fn gone(&mut self, written: &Key) {
         self.series.retain(|_, series| series.written.as_ref() != Some(written));
     }
 
@@ -130,11 +122,21 @@ impl Ledger {
         (self.series.len(), self.objects.len())
     }
 
-    fn allow(&mut self, object: &Object, now: Instant) -> bool {
-        if self.objects.len() >= REMEMBERED && !self.objects.contains_key(object) {
+    /// Happenings that differ in none of these are one series.
+    fn series_of(&self, happening: &Happening) -> Print {
+        let Happening { warning, reason, action, note, .. } = happening;
+        self.print(&(object(happening), warning, reason, action, note))
+    }
+
+    fn print(&self, what: &impl Hash) -> Print {
+        self.hashers.each_ref().map(|hasher| hasher.hash_one(what))
+    }
+
+    fn allow(&mut self, object: Print, now: Instant) -> bool {
+        if self.objects.len() >= REMEMBERED && !self.objects.contains_key(&object) {
             drop_oldest(&mut self.objects, |allowance| allowance.at);
         }
-        let allowance = self.objects.entry(object.clone()).or_insert(Allowance { events: BURST, at: now });
+        let allowance = self.objects.entry(object).or_insert(Allowance { events: BURST, at: now });
         let earned = (now - allowance.at).as_secs_f64() / ONE_MORE_EVERY.as_secs_f64();
         allowance.events = (allowance.events + earned).min(BURST);
         allowance.at = now;
@@ -146,19 +148,9 @@ impl Ledger {
     }
 }
 
-// === impl Sameness ===
-
-impl Sameness {
-    fn of(happening: &Happening) -> Self {
-        let object = &happening.regarding;
-        Self {
-            object: [object.kind.clone(), object.namespace.clone(), object.name.clone(), object.uid.clone()],
-            warning: happening.warning,
-            reason: happening.reason.clone(),
-            action: happening.action.clone(),
-            note: happening.note.clone(),
-        }
-    }
+fn object(happening: &Happening) -> Object<'_> {
+    let object = &happening.regarding;
+    [&object.kind, &object.namespace, &object.name, &object.uid].map(Option::as_deref)
 }
 
 /// Makes room by dropping the eighth that was quiet longest, so that the search is paid for once in a while only.

@@ -207,14 +207,9 @@ where
     }
 }
 
-/// Whether one watch line could not be parsed. The client takes such a line for a status, all of whose fields are
-/// optional, so it usually comes as an empty one.
+/// Whether one object could not be parsed.
 fn is_unreadable(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::SerdeError(_) => true,
-        kube::Error::Api(status) => status.code == 0 && status.reason.is_empty() && status.message.is_empty(),
-        _ => false,
-    }
+    matches!(error, kube::Error::SerdeError(_))
 }
 
 fn identity(meta: &ObjectMeta) -> (Key, u64) {

@@ -1,7 +1,10 @@
 //! The requests of an informer: pages of a list, and watches.
 
-use super::Config;
-use futures::stream::{BoxStream, StreamExt};
+use super::{Config, lines};
+use futures::stream::{self, BoxStream, StreamExt};
+use futures::{AsyncBufReadExt, TryStreamExt};
+use http::HeaderValue;
+use http::header::ACCEPT_ENCODING;
 use kube::api::{ListParams, WatchParams};
 use kube::core::{ListMeta, Request, WatchEvent};
 use kube::{Client, Resource};
@@ -84,9 +87,28 @@ impl<K: Resource + Clone + DeserializeOwned + Send + 'static> Source<K> {
         } else {
             request.watch(&params, version)
         };
-        let request = request.map_err(kube::Error::BuildRequest)?;
-        Ok(self.client.request_events::<K>(request).await?.boxed())
+        let mut request = request.map_err(kube::Error::BuildRequest)?;
+        // Kubernetes 1.37 packs each event by itself, of which the client would unpack the first only.
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let lines = Box::pin(self.client.request_stream(request).await?).lines();
+        // A connection that breaks off ends the watch, as its time limit does; what was cut off is sent again.
+        let whole = stream::unfold(lines, |mut lines| async {
+            match lines.try_next().await {
+                Ok(line) => line.map(|line| (line, lines)),
+                Err(error) => {
+                    tracing::debug!(%error, "a watch broke off");
+                    None
+                }
+            }
+        });
+        let events = whole.map(|line| lines::event(&line));
+        Ok(events.take_while(|event| std::future::ready(!is_cut_off(event))).boxed())
     }
+}
+
+/// Only the last line of a broken connection ends before its JSON does.
+fn is_cut_off<K>(event: &Result<WatchEvent<K>, kube::Error>) -> bool {
+    matches!(event, Err(kube::Error::SerdeError(error)) if error.is_eof())
 }
 
 fn jitter(most: u32) -> u32 {

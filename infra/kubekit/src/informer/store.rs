@@ -1,10 +1,10 @@
 //! What an informer knows: objects by key, and indexes over them. No waiting, no network.
 
-use crate::Key;
+use crate::{Key, Text};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-type Values<T> = Box<dyn Fn(&Key, &T) -> Vec<String> + Send + Sync>;
+type Values<T> = Box<dyn Fn(&Key, &T) -> Vec<Text> + Send + Sync>;
 
 pub(super) struct State<T> {
     objects: HashMap<Key, Item<T>>,
@@ -22,7 +22,7 @@ struct Item<T> {
 struct Index<T> {
     name: &'static str,
     values: Values<T>,
-    entries: BTreeSet<(Arc<str>, Key)>,
+    entries: BTreeSet<(Text, Key)>,
 }
 
 /// What one object was and is.
@@ -48,12 +48,13 @@ impl<T> State<T> {
         self.indexes.push(index);
     }
 
-    /// The watch or a list says that an object is so. None if that is no news.
-    pub(super) fn put(&mut self, key: &Key, revision: u64, value: T) -> Option<Changed<T>> {
+    /// The watch or a list says that an object is so; no value is one that nobody wants to know of. None if that is no news.
+    pub(super) fn put(&mut self, key: &Key, revision: u64, value: Option<T>) -> Option<Changed<T>> {
         let known = self.objects.get(key).map_or(0, |item| item.revision);
         if revision != 0 && revision <= known {
             return None;
         }
+        let Some(value) = value else { return self.remove(key) };
         let value = Arc::new(value);
         let old = self.objects.insert(key.clone(), Item { revision, value: Arc::clone(&value) });
         let old = old.map(|item| item.value);
@@ -81,7 +82,7 @@ impl<T> State<T> {
         if !self.objects.contains_key(key) && revision <= self.told {
             return None;
         }
-        self.put(key, revision, value)
+        self.put(key, revision, Some(value))
     }
 
     /// The server says that the object of this revision, or an older one, is gone.
@@ -113,8 +114,9 @@ impl<T> State<T> {
 
     pub(super) fn by_index(&self, name: &str, value: &str) -> Vec<(Key, Arc<T>)> {
         let Some(index) = self.indexes.iter().find(|index| index.name == name) else { return Vec::new() };
-        let first = (Arc::from(value), Key::new("", ""));
-        let entries = index.entries.range(first..).take_while(|(entry, _)| **entry == *value);
+        let value = Text::from(value);
+        let from = index.entries.range((value.clone(), Key::default())..);
+        let entries = from.take_while(|(entry, _)| *entry == value);
         entries.filter_map(|(_, key)| Some((key.clone(), self.get(key)?))).collect()
     }
 
@@ -140,13 +142,13 @@ impl<T> State<T> {
 impl<T> Index<T> {
     fn insert(&mut self, key: &Key, value: &T) {
         for entry in (self.values)(key, value) {
-            self.entries.insert((entry.into(), key.clone()));
+            self.entries.insert((entry, key.clone()));
         }
     }
 
     fn remove(&mut self, key: &Key, value: &T) {
         for entry in (self.values)(key, value) {
-            self.entries.remove(&(entry.into(), key.clone()));
+            self.entries.remove(&(entry, key.clone()));
         }
     }
 }

@@ -109,7 +109,7 @@ async fn run_with(
         map.data.and_then(|data| data.get("version").cloned()).unwrap_or_default()
     });
     let informer = informer.index("parity", |_, version: &String| {
-        vec![if version.parse::<u32>().unwrap_or(0) % 2 == 0 { "even" } else { "odd" }.to_owned()]
+        vec![if version.parse::<u32>().unwrap_or(0) % 2 == 0 { "even" } else { "odd" }.into()]
     });
     let informer = informer.on_change(move |change: &Change<'_, String>| {
         let show = |side: Option<&Arc<String>>| side.map_or("-".to_owned(), |value| value.to_string());
@@ -250,7 +250,7 @@ async fn an_own_write_is_known_at_once_and_older_news_do_not_undo_it() {
     let script = script(vec![]);
     let informer = Informer::new(script.client, Config::default(), |_: ConfigMap| 0_u64);
     let (reader, key) = (informer.reader(), Key::new("ns", "a"));
-    let news = |revision, value| reader.shared.state.write().put(&key, revision, value).is_some();
+    let news = |revision, value| reader.shared.state.write().put(&key, revision, Some(value)).is_some();
     assert!(news(5, 5));
     reader.remember(&key, "8", 8);
     assert_eq!(*reader.get(&key).unwrap(), 8);
@@ -267,7 +267,7 @@ async fn a_late_answer_does_not_bring_back_what_was_deleted_since() {
     let (reader, key) = (informer.reader(), Key::new("ns", "a"));
     {
         let mut state = reader.shared.state.write();
-        state.put(&key, 5, 5);
+        state.put(&key, 5, Some(5));
         state.told(7);
         state.delete(&key, 7);
     }
@@ -311,4 +311,52 @@ async fn what_the_server_says_is_gone_is_forgotten_unless_it_was_made_again() {
     assert!(reader.get(&key).is_some(), "a newer one is known");
     reader.forget(&key, "5");
     assert!(reader.get(&key).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_nobody_wants_is_not_kept_and_one_that_becomes_so_is_gone() {
+    let events = vec![
+        event("ADDED", object("a", 1)),
+        event("ADDED", object("b", 2)),
+        end_of_first_state(5),
+        event("MODIFIED", object("b", 7)),
+        event("MODIFIED", object("a", 8)),
+        event("MODIFIED", object("a", 9)),
+    ];
+    let script = script(vec![Answer::Open(events)]);
+    let changes = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&changes);
+    // The even ones.
+    let project = |map: ConfigMap| {
+        let version: u64 = map.data?.get("version")?.parse().ok()?;
+        (version % 2 == 0).then_some(version)
+    };
+    let informer = Informer::filtered(script.client.clone(), Config::default(), project).on_change(
+        move |change: &Change<'_, u64>| {
+            log.lock().push((change.key.name.to_string(), change.old.map(|v| **v), change.new.map(|v| **v)));
+        },
+    );
+    let reader = informer.reader();
+    let shutdown = CancellationToken::new();
+    let _ = timeout(Duration::from_secs(5), informer.run(shutdown)).await;
+    let told = |name: &str, old, new| (name.to_owned(), old, new);
+    let expected = [
+        told("b", None, Some(2)),
+        told("b", Some(2), None),
+        told("a", None, Some(8)),
+        told("a", Some(8), None),
+    ];
+    assert_eq!(*changes.lock(), expected);
+    assert!(reader.is_synced() && reader.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_was_cut_off_is_no_object_that_cannot_be_read() {
+    let cut = event("MODIFIED", object("a", 9)).to_string();
+    let whole =
+        [event("ADDED", object("a", 1)), end_of_first_state(5)].map(|event| format!("{event}\n")).concat();
+    let first = format!("{whole}{}", &cut[..cut.len() / 2]);
+    let watched = run(vec![Answer::Body(200, first), Answer::Open(vec![])], 2).await;
+    assert_eq!(known(&watched), ["a=1"]);
+    assert!(watched.asked.lock()[1].contains("resourceVersion=5"), "{:?}", watched.asked.lock());
 }

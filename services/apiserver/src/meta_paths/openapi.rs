@@ -13,10 +13,11 @@ use crate::{
 
 /// Answers below `/openapi/v3`.
 pub(super) fn answer(core: &Core, rest: &[&str], headers: &HeaderMap) -> Reply {
+    let crds: Vec<Value> = core.admission.crds().collect();
     match rest {
-        [] => body::json_bytes(StatusCode::OK, body::full(index(core))),
+        [] => body::json_bytes(StatusCode::OK, body::full(index(&crds))),
         ["api", version] => bundled("", version, headers),
-        ["apis", group, version] => match custom(core, group, version).as_slice() {
+        ["apis", group, version] => match custom(&crds, group, version).as_slice() {
             [] => bundled(group, version, headers),
             kinds => tagged(headers, &openapi::custom_hash(kinds), || openapi::custom_group(kinds)),
         },
@@ -32,7 +33,7 @@ fn bundled(group: &str, version: &str, headers: &HeaderMap) -> Reply {
     tagged(headers, &openapi::bundled_hash(), || openapi::v3_group(group, version).unwrap_or_default())
 }
 
-fn index(core: &Core) -> Vec<u8> {
+fn index(crds: &[Value]) -> Vec<u8> {
     let mut places: Vec<(&str, &str)> = Vec::new();
     for kind in kinds::table().iter().filter(|kind| kind.custom().is_some()) {
         if !places.contains(&(&*kind.group, &*kind.version)) {
@@ -40,7 +41,7 @@ fn index(core: &Core) -> Vec<u8> {
         }
     }
     let hashes: Vec<String> =
-        places.iter().map(|(group, version)| openapi::custom_hash(&custom(core, group, version))).collect();
+        places.iter().map(|(group, version)| openapi::custom_hash(&custom(crds, group, version))).collect();
     let entries: Vec<(&str, &str, &str)> = places
         .iter()
         .zip(&hashes)
@@ -50,11 +51,11 @@ fn index(core: &Core) -> Vec<u8> {
 }
 
 /// The custom kinds of a group and version.
-fn custom<'a>(core: &'a Core, group: &str, version: &str) -> Vec<Custom<'a>> {
+fn custom<'a>(crds: &'a [Value], group: &str, version: &str) -> Vec<Custom<'a>> {
     let kinds = kinds::table().iter();
     kinds
         .filter(|kind| kind.custom().is_some() && kind.group == group && kind.version == version)
-        .filter_map(|kind| Some(described(kind, published(core, kind)?)))
+        .filter_map(|kind| Some(described(kind, published(crds, kind)?)))
         .collect()
 }
 
@@ -73,10 +74,9 @@ fn described<'a>(kind: &'static Kind, schema: &'a Value) -> Custom<'a> {
 }
 
 /// The schema that the kind's CRD publishes.
-fn published<'a>(core: &'a Core, kind: &Kind) -> Option<&'a Value> {
-    let crds = core.admission.crds().iter();
+fn published<'a>(crds: &'a [Value], kind: &Kind) -> Option<&'a Value> {
     let crd = crds
-        .into_iter()
+        .iter()
         .find(|crd| crd["spec"]["group"] == *kind.group && crd["spec"]["names"]["kind"] == *kind.kind)?;
     let versions = crd["spec"]["versions"].as_array()?;
     let version = versions.iter().find(|version| version["name"] == *kind.version)?;

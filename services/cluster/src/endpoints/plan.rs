@@ -1,8 +1,8 @@
 //! Which pods stand behind a Service, and how that is written. Pure.
-use crate::view::PodView;
+use crate::view::{Labels, PodView};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kubekit::Key;
+use kubekit::{Key, Text};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -18,11 +18,11 @@ const HEADLESS: &str = "service.kubernetes.io/headless";
 /// A Service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ServiceView {
-    pub(super) uid: String,
+    pub(super) uid: Text,
     pub(super) deleting: bool,
-    pub(super) labels: BTreeMap<String, String>,
-    pub(super) selector: BTreeMap<String, String>,
-    pub(super) ports: Vec<Port>,
+    pub(super) labels: Labels,
+    pub(super) selector: Labels,
+    pub(super) ports: Box<[Port]>,
     pub(super) headless: bool,
     /// ExternalName: nobody stands behind it.
     pub(super) external: bool,
@@ -32,14 +32,14 @@ pub(super) struct ServiceView {
 /// A port of a Service.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Port {
-    pub(super) name: String,
+    pub(super) name: Text,
     pub(super) port: i32,
     pub(super) target: Option<IntOrString>,
-    pub(super) protocol: String,
+    pub(super) protocol: Text,
 }
 
 /// Name, number, protocol of each port of a Service on a pod.
-type Ports = Vec<(String, i32, String)>;
+type Ports = Vec<(Text, i32, Text)>;
 /// Addresses that are ready, and those that are not.
 type Addresses = (Vec<Value>, Vec<Value>);
 
@@ -58,16 +58,16 @@ impl ServiceView {
     pub(super) fn of(service: Service) -> ServiceView {
         let spec = service.spec.unwrap_or_default();
         let port = |port: k8s_openapi::api::core::v1::ServicePort| Port {
-            name: port.name.unwrap_or_default(),
+            name: port.name.unwrap_or_default().into(),
             port: port.port,
             target: port.target_port,
-            protocol: port.protocol.unwrap_or_else(|| "TCP".to_owned()),
+            protocol: port.protocol.as_deref().unwrap_or("TCP").into(),
         };
         ServiceView {
-            uid: service.metadata.uid.unwrap_or_default(),
+            uid: service.metadata.uid.unwrap_or_default().into(),
             deleting: service.metadata.deletion_timestamp.is_some(),
-            labels: service.metadata.labels.unwrap_or_default(),
-            selector: spec.selector.unwrap_or_default(),
+            labels: Labels::of(service.metadata.labels),
+            selector: Labels::of(spec.selector),
             ports: spec.ports.unwrap_or_default().into_iter().map(port).collect(),
             headless: spec.cluster_ip.as_deref() == Some("None"),
             external: spec.type_.as_deref() == Some("ExternalName"),
@@ -76,7 +76,7 @@ impl ServiceView {
     }
 
     pub(super) fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
-        !self.selector.is_empty() && self.selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+        !self.selector.is_empty() && self.selector.are_in(labels)
     }
 }
 
@@ -120,14 +120,14 @@ fn number(port: &Port, pod: &PodView) -> Option<i32> {
         None | Some(IntOrString::Int(0)) => Some(port.port),
         Some(IntOrString::Int(number)) => Some(*number),
         Some(IntOrString::String(name)) => {
-            pod.ports.iter().find(|p| p.name == *name && p.protocol == port.protocol).map(|p| p.port)
+            pod.ports.iter().find(|p| p.name == *name && port.protocol == p.protocol).map(|p| p.port)
         }
     }
 }
 
 /// The Endpoints object. A pod that is going is not in it, unless unready ones are published.
 pub(super) fn object(key: &Key, service: &ServiceView, members: &[Member]) -> Value {
-    let mut labels = service.labels.clone();
+    let mut labels = service.labels.to_map();
     labels.insert(OBJECTS_BY.0.to_owned(), OBJECTS_BY.1.to_owned());
     if service.headless {
         labels.insert(HEADLESS.to_owned(), String::new());
@@ -178,7 +178,7 @@ fn target(member: &Member) -> Value {
 }
 
 /// An unnamed port has no name in Endpoints and an empty one in slices.
-fn port_value((name, port, protocol): &(String, i32, String)) -> Value {
+fn port_value((name, port, protocol): &(Text, i32, Text)) -> Value {
     let mut value = json!({"port": port, "protocol": protocol});
     if !name.is_empty() {
         value["name"] = json!(name);
@@ -204,10 +204,10 @@ fn slice(
     key: &Key,
     service: &ServiceView,
     i: usize,
-    ports: &[(String, i32, String)],
+    ports: &[(Text, i32, Text)],
     members: &[&Member],
 ) -> Value {
-    let mut labels = service.labels.clone();
+    let mut labels = service.labels.to_map();
     labels.insert(SERVICE_NAME.to_owned(), key.name.to_string());
     labels.insert(SLICES_BY.0.to_owned(), SLICES_BY.1.to_owned());
     if service.headless {
@@ -229,7 +229,7 @@ fn slice(
         }
         endpoint
     };
-    let port = |(name, port, protocol): &(String, i32, String)| json!({"name": name, "port": port, "protocol": protocol});
+    let port = |(name, port, protocol): &(Text, i32, Text)| json!({"name": name, "port": port, "protocol": protocol});
     json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
         "metadata": {
@@ -246,7 +246,7 @@ fn slice(
 /// `<service>-<five characters>`: the same after a crash, so that no slice is made twice.
 fn slice_name(key: &Key, service: &ServiceView, i: usize) -> String {
     let mut hasher = DefaultHasher::new();
-    (&service.uid, i).hash(&mut hasher);
+    (&*service.uid, i).hash(&mut hasher);
     let mut hash = hasher.finish();
     let letters: String = (0..5)
         .map(|_| {

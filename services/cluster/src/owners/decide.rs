@@ -1,6 +1,7 @@
 //! What becomes of an object, given the state of its owners. Pure.
 use super::graph::{Known, Owner};
 use kube::api::PropagationPolicy;
+use kubekit::Text;
 
 /// What is known about an owner, verified with the server where it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub(super) enum State {
 pub(super) enum Verdict {
     Keep,
     /// Take these owners off the object: it has others.
-    Disown(Vec<Box<str>>),
+    Disown(Vec<Text>),
     /// Delete it.
     Delete(PropagationPolicy),
     /// Delete it in the foreground, and let none of its owners wait for it: they wait for each other.

@@ -3,7 +3,7 @@ use crate::resources::Resource;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
 use kube::core::{DynamicObject, ObjectMeta, PartialObjectMeta};
-use kubekit::{Backoff, Change, Informer, Key, Queue, Reader, informer};
+use kubekit::{Backoff, Change, Informer, Key, Queue, Reader, Text, informer};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub(crate) struct Item {
 /// What is remembered of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
-    pub(crate) uid: Box<str>,
+    pub(crate) uid: Text,
     pub(crate) owners: Box<[Owner]>,
     pub(crate) deleting: bool,
     /// Its deletion waits for its dependents.
@@ -36,10 +36,10 @@ pub(crate) struct Known {
 /// A reference to an owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
-    pub(crate) uid: Box<str>,
-    pub(crate) api_version: Box<str>,
-    pub(crate) kind: Box<str>,
-    pub(crate) name: Box<str>,
+    pub(crate) uid: Text,
+    pub(crate) api_version: Text,
+    pub(crate) kind: Text,
+    pub(crate) name: Text,
     /// Foreground deletion of the owner waits for this object.
     pub(crate) blocks: bool,
 }
@@ -111,11 +111,12 @@ impl Owner {
 impl Graph {
     /// A graph of these kinds, and the informers that fill it.
     pub(crate) fn new(client: &Client, resources: Vec<Resource>) -> (Arc<Graph>, Vec<Watch>) {
+        let resources: Vec<_> = resources.into_iter().filter(is_collected).collect();
         let watch = |resource: &Resource| {
             let config = informer::Config::default();
             let project = |object: Meta| Known::of(&object.metadata);
             Watch::new_with(client.clone(), &resource.api, config, project)
-                .index("owner", |_, known| known.owners.iter().map(|o| o.uid.to_string()).collect())
+                .index("owner", |_, known| known.owners.iter().map(|o| o.uid.clone()).collect())
         };
         let informers: Vec<Watch> = resources.iter().map(watch).collect();
         let readers = informers.iter().map(Informer::reader);
@@ -198,6 +199,11 @@ impl Graph {
             }
         }
     }
+}
+
+/// Kubernetes' garbage collector leaves events alone too: they have no owners, nothing is owned by them, and they go by age.
+fn is_collected(resource: &Resource) -> bool {
+    resource.api.kind != "Event"
 }
 
 /// Where an owner would be.

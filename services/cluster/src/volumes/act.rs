@@ -1,7 +1,7 @@
 //! Carries out what was planned for a claim or a volume.
 use super::plan::{self, ClaimFacts, ClaimStep, VolumeStep};
 use super::view::{BIND_COMPLETED, ClaimView, VolumeView};
-use super::{CLAIM_FINALIZER, PROTECTION, PROVISIONER, STANDARD, Volumes};
+use super::{BY_CLAIM, CLAIM_FINALIZER, PROTECTION, PROVISIONER, STANDARD, Volumes};
 use crate::view::NodeView;
 use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -10,6 +10,7 @@ use kube::{Api, Client};
 use kubekit::write::{self, DeleteOptions};
 use kubekit::{Failure, Happening, Key, Outcome, Precondition};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A claim that cannot be served is looked at again at least this often.
@@ -66,12 +67,22 @@ impl Volumes {
         plan::claim(&ClaimFacts {
             key,
             claim,
-            volumes: &self.volumes.list(),
+            volumes: &self.volumes_around(claim),
             classes: &self.classes.list(),
             disk,
             used: claim.deleting
                 && self.pods.list().iter().any(|(at, pod)| !pod.over && uses(at, &pod.claims)),
         })
+    }
+
+    /// The volumes that may be this claim's: the one it names, those that are for it, and those that are for nobody in particular.
+    fn volumes_around(&self, claim: &ClaimView) -> Vec<(Key, Arc<VolumeView>)> {
+        let named = Key::new("", &claim.volume);
+        let named = self.volumes.get(&named).map(|volume| (named, volume));
+        let mut found = self.volumes.by_index(BY_CLAIM, "");
+        found.extend(self.volumes.by_index(BY_CLAIM, &claim.uid));
+        found.extend(named.filter(|(key, _)| !found.iter().any(|(other, _)| other == key)));
+        found
     }
 
     pub(super) async fn volume(&self, key: &Key) -> Result<Outcome, kube::Error> {
@@ -123,7 +134,7 @@ impl Volumes {
         let live = api.get(volume).await?;
         let seen = VolumeView::of(live);
         let Some(volume_at) = seen.at else { return Ok(Outcome::Retry) };
-        match seen.claim.as_ref().map(|reference| reference.uid.as_str()) {
+        match seen.claim.as_ref().map(|reference| &*reference.uid) {
             Some(uid) if uid == claim.uid => {}
             Some("") | None => {
                 let spec = json!({"spec": {"claimRef": plan::claim_ref(key, &claim.uid)}});
@@ -132,9 +143,9 @@ impl Volumes {
             // Somebody else was faster; the next look finds another.
             Some(_) => return Ok(Outcome::Retry),
         }
-        let mut finalizers = claim.finalizers.clone();
+        let mut finalizers = claim.finalizers.to_vec();
         if !finalizers.iter().any(|finalizer| finalizer == CLAIM_FINALIZER) {
-            finalizers.push(CLAIM_FINALIZER.to_owned());
+            finalizers.push(CLAIM_FINALIZER.into());
         }
         let patch = json!({
             "metadata": {
@@ -191,7 +202,7 @@ impl Volumes {
             kind: Some("PersistentVolumeClaim".to_owned()),
             namespace: Some(key.namespace.to_string()),
             name: Some(key.name.to_string()),
-            uid: Some(claim.uid.clone()),
+            uid: Some(claim.uid.to_string()),
             ..ObjectReference::default()
         };
         let (reason, action) = (reason.to_owned(), "Binding".to_owned());

@@ -1,7 +1,7 @@
 //! What a claim or a volume needs next. Pure.
 use super::view::{ClaimView, ClassView, VolumeView};
 use super::{CLAIM_FINALIZER, PROVISIONER, VOLUME_FINALIZER, view::PROVISIONED_BY};
-use kubekit::Key;
+use kubekit::{Key, Text};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use wire::Quantity;
@@ -29,9 +29,9 @@ pub(super) enum ClaimStep {
     /// Make this volume, then bind it.
     Provision(Box<Value>),
     /// Make the volume this claim's, and the claim the volume's.
-    Bind(String),
+    Bind(Text),
     /// Say that it is bound.
-    Publish(String),
+    Publish(Text),
     /// Its volume is gone.
     Lose,
     /// Nothing can be done: say why.
@@ -79,7 +79,7 @@ fn with_volume(facts: &ClaimFacts<'_>) -> ClaimStep {
     match found {
         None if claim.completed && claim.phase != "Lost" => ClaimStep::Lose,
         None => ClaimStep::Nothing,
-        Some(volume) if is_for(volume, facts) => match claim.phase.as_str() {
+        Some(volume) if is_for(volume, facts) => match &*claim.phase {
             "Bound" if claim.completed => ClaimStep::Nothing,
             _ if claim.completed => ClaimStep::Publish(claim.volume.clone()),
             _ => ClaimStep::Bind(claim.volume.clone()),
@@ -99,10 +99,10 @@ fn with_volume(facts: &ClaimFacts<'_>) -> ClaimStep {
 }
 
 /// The volume that is for this claim, or the smallest free one that fits.
-fn existing(facts: &ClaimFacts<'_>, class: &str) -> Option<String> {
+fn existing(facts: &ClaimFacts<'_>, class: &str) -> Option<Text> {
     let ours = facts.volumes.iter().find(|(_, volume)| !volume.deleting && is_for(volume, facts));
     if let Some((key, _)) = ours {
-        return Some(key.name.to_string());
+        return Some(key.name.clone());
     }
     // What a selector means is for people with several kinds of disks; here it only keeps us from choosing.
     let free =
@@ -112,7 +112,7 @@ fn existing(facts: &ClaimFacts<'_>, class: &str) -> Option<String> {
     });
     let smallest = fitting
         .min_by_key(|(key, volume)| (volume.capacity.as_ref().map(|(size, _)| size.value()), key.clone()));
-    smallest.map(|(key, _)| key.name.to_string())
+    smallest.map(|(key, _)| key.name.clone())
 }
 
 fn is_for(volume: &VolumeView, facts: &ClaimFacts<'_>) -> bool {

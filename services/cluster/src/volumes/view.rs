@@ -1,8 +1,8 @@
 //! What is kept of claims, volumes and classes.
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
-use kubekit::Precondition;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Amount;
+use kubekit::{Precondition, Text};
 use std::collections::BTreeMap;
 use wire::Quantity;
 
@@ -16,18 +16,18 @@ const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClaimView {
     pub(crate) at: Option<Precondition>,
-    pub(crate) uid: String,
+    pub(crate) uid: Text,
     pub(crate) deleting: bool,
-    pub(crate) finalizers: Vec<String>,
+    pub(crate) finalizers: Box<[Text]>,
     /// None: the default class. Empty: no class.
-    pub(crate) class: Option<String>,
-    pub(crate) request: Option<(Quantity, String)>,
-    pub(crate) modes: Vec<String>,
-    pub(crate) volume_mode: String,
+    pub(crate) class: Option<Text>,
+    pub(crate) request: Option<(Quantity, Text)>,
+    pub(crate) modes: Box<[Text]>,
+    pub(crate) volume_mode: Text,
     /// The volume it has or asks for.
-    pub(crate) volume: String,
+    pub(crate) volume: Text,
     pub(crate) completed: bool,
-    pub(crate) phase: String,
+    pub(crate) phase: Text,
     /// It selects volumes by labels: only volumes that exist already will do.
     pub(crate) selects: bool,
 }
@@ -39,12 +39,12 @@ pub(crate) struct VolumeView {
     pub(crate) deleting: bool,
     /// It has the finalizer that keeps it while it is bound.
     pub(crate) protected: bool,
-    pub(crate) class: String,
-    pub(crate) capacity: Option<(Quantity, String)>,
-    pub(crate) modes: Vec<String>,
-    pub(crate) volume_mode: String,
+    pub(crate) class: Text,
+    pub(crate) capacity: Option<(Quantity, Text)>,
+    pub(crate) modes: Box<[Text]>,
+    pub(crate) volume_mode: Text,
     pub(crate) claim: Option<ClaimRef>,
-    pub(crate) phase: String,
+    pub(crate) phase: Text,
     /// Reclaim policy Delete.
     pub(crate) reclaim: bool,
     /// Made by us.
@@ -54,10 +54,10 @@ pub(crate) struct VolumeView {
 /// The claim a volume is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClaimRef {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
+    pub(crate) namespace: Text,
+    pub(crate) name: Text,
     /// Empty: whichever claim has this name.
-    pub(crate) uid: String,
+    pub(crate) uid: Text,
 }
 
 /// A StorageClass.
@@ -80,16 +80,16 @@ impl ClaimView {
         let requests = spec.resources.and_then(|resources| resources.requests);
         ClaimView {
             at,
-            uid: meta.uid.unwrap_or_default(),
+            uid: text(meta.uid),
             deleting: meta.deletion_timestamp.is_some(),
-            finalizers: meta.finalizers.unwrap_or_default(),
-            class: spec.storage_class_name,
+            finalizers: texts(meta.finalizers),
+            class: spec.storage_class_name.map(Text::from),
             request: storage(requests.as_ref()),
-            modes: spec.access_modes.unwrap_or_default(),
-            volume_mode: spec.volume_mode.unwrap_or_else(|| "Filesystem".to_owned()),
-            volume: spec.volume_name.unwrap_or_default(),
+            modes: texts(spec.access_modes),
+            volume_mode: spec.volume_mode.as_deref().unwrap_or("Filesystem").into(),
+            volume: text(spec.volume_name),
             completed: annotations.contains_key(BIND_COMPLETED),
-            phase: claim.status.and_then(|status| status.phase).unwrap_or_default(),
+            phase: text(claim.status.and_then(|status| status.phase)),
             selects: spec.selector.is_some(),
         }
     }
@@ -103,25 +103,30 @@ impl ClaimView {
 // === impl VolumeView ===
 
 impl VolumeView {
+    /// The uid of the claim it is for; empty if it is for none, or for whichever has a certain name.
+    pub(crate) fn claim_uid(&self) -> Text {
+        self.claim.as_ref().map(|claim| claim.uid.clone()).unwrap_or_default()
+    }
+
     pub(crate) fn of(volume: PersistentVolume) -> VolumeView {
         let at = Precondition::of(&volume.metadata);
         let (meta, spec) = (volume.metadata, volume.spec.unwrap_or_default());
         let annotations = meta.annotations.unwrap_or_default();
         let claim = spec.claim_ref.map(|claim| ClaimRef {
-            namespace: claim.namespace.unwrap_or_default(),
-            name: claim.name.unwrap_or_default(),
-            uid: claim.uid.unwrap_or_default(),
+            namespace: text(claim.namespace),
+            name: text(claim.name),
+            uid: text(claim.uid),
         });
         VolumeView {
             at,
             claim,
             deleting: meta.deletion_timestamp.is_some(),
             protected: meta.finalizers.iter().flatten().any(|finalizer| finalizer == super::PROTECTION),
-            class: spec.storage_class_name.unwrap_or_default(),
+            class: text(spec.storage_class_name),
             capacity: storage(spec.capacity.as_ref()),
-            modes: spec.access_modes.unwrap_or_default(),
-            volume_mode: spec.volume_mode.unwrap_or_else(|| "Filesystem".to_owned()),
-            phase: volume.status.and_then(|status| status.phase).unwrap_or_default(),
+            modes: texts(spec.access_modes),
+            volume_mode: spec.volume_mode.as_deref().unwrap_or("Filesystem").into(),
+            phase: text(volume.status.and_then(|status| status.phase)),
             reclaim: spec.persistent_volume_reclaim_policy.as_deref() == Some("Delete"),
             ours: annotations.get(PROVISIONED_BY).is_some_and(|by| by == super::PROVISIONER),
         }
@@ -142,7 +147,15 @@ impl ClassView {
     }
 }
 
-fn storage(amounts: Option<&BTreeMap<String, Text>>) -> Option<(Quantity, String)> {
+fn storage(amounts: Option<&BTreeMap<String, Amount>>) -> Option<(Quantity, Text)> {
     let text = &amounts?.get("storage")?.0;
-    Some((Quantity::parse(text).ok()?, text.clone()))
+    Some((Quantity::parse(text).ok()?, text.as_str().into()))
+}
+
+fn text(text: Option<String>) -> Text {
+    text.unwrap_or_default().into()
+}
+
+fn texts(texts: Option<Vec<String>>) -> Box<[Text]> {
+    texts.into_iter().flatten().map(Text::from).collect()
 }

@@ -3,10 +3,9 @@
 use super::packed::{self, Packed, PackedSandbox};
 use crd::v1beta1::LenientSandbox;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Client, Resource};
 use kubekit::informer::{self, Informer};
-use kubekit::{Change, Key, Lane, Queue, Reader};
+use kubekit::{Change, Key, Lane, Queue, Reader, Text};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -61,7 +60,7 @@ impl Informers {
             }
         });
         let pods = Informer::new(client.clone(), config.clone(), |pod| packed::pod(&pod))
-            .index(CONTROLLER, |_, pod| controller(pod).map(|owner| owner.uid).into_iter().collect())
+            .index(CONTROLLER, |_, pod| pod.controller().map(|owner| owner.uid.clone()).into_iter().collect())
             .on_change(concern(queue, &known));
         let services = Informer::new(client.clone(), config.clone(), |service| packed::service(&service))
             .on_change(concern(queue, &known));
@@ -87,23 +86,12 @@ impl Informers {
     }
 }
 
-/// What controls an object.
-fn controller<K>(object: &Packed<K>) -> Option<OwnerReference>
-where
-    K: Resource + Serialize + DeserializeOwned,
-{
-    let owners = object.open()?.meta_mut().owner_references.take();
-    owners.into_iter().flatten().find(|owner| owner.controller == Some(true))
-}
-
 /// Name of the Sandbox that controls an object.
-fn sandbox<K>(object: &Packed<K>) -> Option<String>
+fn sandbox<K>(object: &Packed<K>) -> Option<Text>
 where
     K: Resource + Serialize + DeserializeOwned,
 {
-    let owner = controller(object)?;
-    let ours = owner.kind == "Sandbox" && owner.api_version.split('/').next() == Some(crd::GROUP);
-    ours.then_some(owner.name)
+    object.controller().filter(|owner| owner.is_sandbox).map(|owner| owner.name.clone())
 }
 
 /// A change of a child concerns the Sandbox that controls or controlled it, and the Sandbox of its name.
@@ -117,7 +105,7 @@ where
     let (queue, sandboxes) = (queue.clone(), sandboxes.clone());
     move |change| {
         let owners = change.old.iter().chain(&change.new).filter_map(|child| sandbox(child));
-        let owners = owners.map(|name| Key { namespace: change.key.namespace.clone(), name: name.into() });
+        let owners = owners.map(|name| Key { namespace: change.key.namespace.clone(), name });
         for key in owners.chain([change.key.clone()]) {
             if sandboxes.get(&key).is_some() {
                 queue.add(key);

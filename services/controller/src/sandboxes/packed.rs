@@ -1,19 +1,44 @@
-//! Objects at rest: as JSON of the fields that decisions are made from. A parsed object takes five to ten times as
-//! much, and most Sandboxes rest most of the time. They are parsed when they are worked on.
+//! Objects at rest: the fields that decisions are made from, as JSON, packed against others of their kind. A parsed object takes
+//! twenty times as much, and most Sandboxes rest most of the time. They are parsed when they are worked on.
 
 use crd::names::{annotation, is_reserved_label};
 use crd::v1beta1::{LenientSandbox, Sandbox};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodSpec, PodStatus, Service, ServiceSpec};
+use kube::Resource;
 use kube::core::ObjectMeta;
+use kubekit::Text;
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
+use std::sync::LazyLock;
 
 /// The bytes of an object.
 pub(super) struct Packed<K> {
-    bytes: Box<[u8]>,
+    held: Held,
+    controller: Option<Owner>,
     kind: PhantomData<fn() -> K>,
 }
+
+enum Held {
+    Plain(Box<[u8]>),
+    Packed(packing::Packed),
+}
+
+/// What controls an object.
+pub(super) struct Owner {
+    pub(super) uid: Text,
+    pub(super) name: Text,
+    /// It is a Sandbox.
+    pub(super) is_sandbox: bool,
+}
+
+/// One for each kind.
+type Packer = LazyLock<Mutex<packing::Packer>>;
+static SANDBOXES: Packer = LazyLock::new(Mutex::default);
+static PODS: Packer = LazyLock::new(Mutex::default);
+static SERVICES: Packer = LazyLock::new(Mutex::default);
+static CLAIMS: Packer = LazyLock::new(Mutex::default);
 
 /// The bytes of a Sandbox, and why its spec cannot be read if it cannot.
 pub(super) struct PackedSandbox {
@@ -26,16 +51,44 @@ const CONDITIONS: [&str; 2] = ["PodScheduled", "Ready"];
 
 // === impl Packed ===
 
-impl<K: Serialize + DeserializeOwned> Packed<K> {
-    fn of(object: &K) -> Self {
+impl<K: Serialize + DeserializeOwned + Resource> Packed<K> {
+    fn of(object: &K, packer: &Packer) -> Self {
         // Maps with string keys and plain values cannot fail to be written.
-        let bytes = serde_json::to_vec(object).unwrap_or_default().into_boxed_slice();
-        Self { bytes, kind: PhantomData }
+        let bytes = serde_json::to_vec(object).unwrap_or_default();
+        let packed = packer.lock().pack(&bytes);
+        let held = packed.map_or_else(|| Held::Plain(bytes.into()), Held::Packed);
+        Self { held, controller: Owner::controller(object.meta()), kind: PhantomData }
+    }
+
+    pub(super) fn controller(&self) -> Option<&Owner> {
+        self.controller.as_ref()
+    }
+
+    #[cfg(test)]
+    fn size(&self) -> usize {
+        match &self.held {
+            Held::Plain(bytes) => bytes.len(),
+            Held::Packed(packed) => packed.size(),
+        }
     }
 
     /// None only if the bytes were damaged in memory.
     pub(super) fn open(&self) -> Option<K> {
-        serde_json::from_slice(&self.bytes).ok()
+        match &self.held {
+            Held::Plain(bytes) => serde_json::from_slice(bytes).ok(),
+            Held::Packed(packed) => serde_json::from_slice(&packed.open()).ok(),
+        }
+    }
+}
+
+// === impl Owner ===
+
+impl Owner {
+    fn controller(metadata: &ObjectMeta) -> Option<Self> {
+        let owners = metadata.owner_references.iter().flatten();
+        let owner = owners.into_iter().find(|owner| owner.controller == Some(true))?;
+        let is_sandbox = owner.kind == "Sandbox" && owner.api_version.split('/').next() == Some(crd::GROUP);
+        Some(Self { uid: owner.uid.as_str().into(), name: owner.name.as_str().into(), is_sandbox })
     }
 }
 
@@ -50,7 +103,7 @@ impl PackedSandbox {
         keep(&mut metadata.labels, is_reserved_label);
         let sandbox = Sandbox { metadata, spec: spec.clone(), status: status.clone() };
         let unreadable = read.unreadable.as_ref().map(|unreadable| unreadable.why.as_str().into());
-        Self { sandbox: Packed::of(&sandbox), unreadable }
+        Self { sandbox: Packed::of(&sandbox, &SANDBOXES), unreadable }
     }
 
     /// The Sandbox, and why its spec cannot be read if it cannot.
@@ -71,11 +124,12 @@ pub(super) fn pod(pod: &Pod) -> Packed<Pod> {
             ..PodStatus::default()
         }
     });
-    Packed::of(&Pod {
+    let kept = Pod {
         metadata: metadata_of(&pod.metadata),
         spec: spec.map(|spec| PodSpec { node_name: spec.node_name.clone(), ..PodSpec::default() }),
         status,
-    })
+    };
+    Packed::of(&kept, &PODS)
 }
 
 pub(super) fn service(service: &Service) -> Packed<Service> {
@@ -87,13 +141,13 @@ pub(super) fn service(service: &Service) -> Packed<Service> {
     });
     let mut metadata = metadata_of(&service.metadata);
     metadata.annotations = None;
-    Packed::of(&Service { metadata, spec, ..Service::default() })
+    Packed::of(&Service { metadata, spec, ..Service::default() }, &SERVICES)
 }
 
 pub(super) fn claim(claim: &PersistentVolumeClaim) -> Packed<PersistentVolumeClaim> {
     let mut metadata = metadata_of(&claim.metadata);
     metadata.annotations = None;
-    Packed::of(&PersistentVolumeClaim { metadata, ..PersistentVolumeClaim::default() })
+    Packed::of(&PersistentVolumeClaim { metadata, ..PersistentVolumeClaim::default() }, &CLAIMS)
 }
 
 /// What is looked at of an object's metadata.
@@ -170,13 +224,23 @@ mod tests {
     /// Of the 12 KiB that a suspended Sandbox with a claim and a Service may take in the whole process.
     #[test]
     fn a_suspended_sandbox_with_claim_and_service_takes_little() {
-        let sandbox = PackedSandbox::of(&parse(suspended())).sandbox.bytes.len();
         let spec = json!({"clusterIP": "None", "clusterIPs": ["None"], "ipFamilies": ["IPv4"], "sessionAffinity": "None",
                           "selector": {"agents.x-k8s.io/sandbox-name-hash": "374de8f5"}, "type": "ClusterIP",
                           "ports": [{"name": "http", "port": 8080, "targetPort": 8080, "protocol": "TCP"}]});
-        let service = service(&parse(json!({"metadata": metadata("full-17"), "spec": spec}))).bytes.len();
-        let claim = claim(&parse(json!({"metadata": metadata("data-full-17"), "spec": {}}))).bytes.len();
-        assert!(sandbox < 1500 && service < 700 && claim < 500, "{sandbox} {service} {claim}");
+        let object = |name: &str| json!({"metadata": metadata(name), "spec": spec});
+        let sandbox = |name: &str| {
+            let mut sandbox = suspended();
+            sandbox["metadata"] = metadata(name);
+            PackedSandbox::of(&parse(sandbox)).sandbox.size()
+        };
+        let service = |name: &str| service(&parse(object(name))).size();
+        let claim = |name: &str| {
+            claim(&parse(json!({"metadata": metadata(&format!("data-{name}")), "spec": {}}))).size()
+        };
+        let first = (sandbox("full-16"), service("full-16"), claim("full-16"));
+        let next = (sandbox("full-17"), service("full-17"), claim("full-17"));
+        assert!(first.0 < 1500 && first.1 < 700 && first.2 < 500, "{first:?}");
+        assert!(next.0 < 150 && next.1 < 150 && next.2 < 150, "{next:?}");
     }
 
     #[test]

@@ -19,9 +19,9 @@ fn left(dir: &Path) -> Vec<String> {
 #[test]
 fn the_data_of_a_volume_that_a_claim_still_has_stays() {
     let volume = |bound| Volume {
-        handle: "pvc-a".to_owned(),
+        handle: "pvc-a".into(),
         retain: false,
-        finalizers: vec![FINALIZER.to_owned()],
+        finalizers: [FINALIZER.into()].into(),
         deleting: true,
         bound,
     };

@@ -7,12 +7,17 @@ fn labels() -> BTreeMap<String, String> {
 
 fn service() -> ServiceView {
     let port = Port {
-        name: "http".to_owned(),
+        name: "http".into(),
         port: 80,
         target: Some(IntOrString::String("web".to_owned())),
-        protocol: "TCP".to_owned(),
+        protocol: "TCP".into(),
     };
-    ServiceView { uid: "s".to_owned(), selector: labels(), ports: vec![port], ..ServiceView::default() }
+    ServiceView {
+        uid: "s".into(),
+        selector: Labels::of(Some(labels())),
+        ports: [port].into(),
+        ..ServiceView::default()
+    }
 }
 
 fn pod(ip: &str) -> PodView {
@@ -79,7 +84,7 @@ fn unready_addresses_are_published_where_asked_for() {
 
 #[test]
 fn a_headless_service_without_ports_names_its_pods() {
-    let service = ServiceView { headless: true, ports: Vec::new(), ..service() };
+    let service = ServiceView { headless: true, ports: [].into(), ..service() };
     let named = PodView { hostname: "a".to_owned(), subdomain: "svc".to_owned(), ..pod("10.0.0.2") };
     let (object, slices) = write(&service, &[named]);
     assert_eq!(object["subsets"][0]["addresses"][0]["hostname"], "a");
