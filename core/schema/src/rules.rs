@@ -30,7 +30,7 @@ impl Rule {
     /// Compiles one entry of `x-kubernetes-validations`.
     pub(crate) fn compile(rule: &Value) -> Result<Self, String> {
         let text = |key: &str| rule[key].as_str().filter(|text| !text.is_empty());
-        let source = text("rule").ok_or_else(|| "Required value: rule is required".to_owned())?;
+        let source = text("rule").ok_or_else(|| "rule is not specified".to_owned())?;
         let program = compile(source)?;
         let message_program = text("messageExpression").map(compile).transpose()?;
         Ok(Self {
@@ -137,8 +137,7 @@ fn used_fields(rules: &[Rule]) -> Option<BTreeSet<&str>> {
 
 /// Compiles an expression, with the words of Kubernetes if it cannot be.
 fn compile(text: &str) -> Result<Program, String> {
-    let words = |error| format!("Invalid value: {}: compilation failed: {error}", wire::quote(text));
-    Program::compile(text).map_err(words)
+    Program::compile(text).map_err(|error| format!("compilation failed: {error}"))
 }
 
 /// A type's name as messages give it.

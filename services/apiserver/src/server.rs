@@ -25,10 +25,12 @@ use crate::{
     admission::{Admission, Range},
     body::{self, BoxError, ReplyBody, RequestBody},
     core::Core,
+    definitions::Definitions,
     identity::Identity,
     kubelet::{KubeletConnector, NoKubelet},
     listen::Listener,
     pki::{Pki, PkiError},
+    registry::Registry,
     rules::Rules,
     seed,
 };
@@ -153,10 +155,14 @@ impl Server {
         let address = listener.address().map_err(listen_error)?;
         let url = url(address);
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let registry = Arc::new(Registry::default());
+        let definitions = Definitions::start(&store, &registry, &crds, &tasks, &shutdown).await;
         let core = Arc::new(Core {
             access: Access::build(kept, &config, &store, &tasks, &shutdown),
             url,
             store,
+            registry,
+            definitions,
             rules,
             admission: Admission::new(Range::new(network, prefix), crds),
             kubelet: config.kubelet,

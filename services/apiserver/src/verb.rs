@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 use http::{HeaderValue, header, request::Parts};
 use jiff::Timestamp;
-use kinds::Kind;
 use wire::{Query, Status};
 
 use crate::{
@@ -26,6 +25,7 @@ use crate::{
     core::Core,
     identity::Identity,
     input,
+    registry::KindRef,
     route::Target,
     stored, stream,
     view::View,
@@ -57,7 +57,7 @@ pub(crate) async fn dispatch(
     parts: Parts,
     body: RequestBody,
 ) -> Result<Reply, Status> {
-    call.warnings.extend(call.kind().deprecation.iter().map(ToString::to_string));
+    call.warnings.extend(call.target.kind.deprecation.iter().map(ToString::to_string));
     let verbs = match call.target.subresource.as_str() {
         "" => call.kind().verbs,
         subresource => match call.kind().subresource(subresource) {
@@ -128,8 +128,8 @@ impl<'a> Call<'a> {
     }
 
     /// The kind, in the version asked for.
-    pub(crate) fn kind(&self) -> &'static Kind {
-        self.target.kind
+    pub(crate) fn kind(&self) -> &KindRef {
+        &self.target.kind
     }
 
     /// The store's key of the object.

@@ -1,5 +1,7 @@
 //! OpenAPI v3 documents. Version 2 is not served: kubectl falls back to version 3, which it prefers anyway.
 
+use std::collections::HashMap;
+
 use http::{HeaderMap, StatusCode};
 use kinds::Kind;
 use schema::openapi::{self, Custom};
@@ -9,6 +11,7 @@ use super::tagged;
 use crate::{
     body::{self, Reply},
     core::Core,
+    registry::KindRef,
 };
 
 /// Answers below `/openapi/v3`.
@@ -16,9 +19,9 @@ pub(super) fn answer(core: &Core, rest: &[&str], headers: &HeaderMap) -> Reply {
     match rest {
         [] => body::json_bytes(StatusCode::OK, body::full(index(core))),
         ["api", version] => bundled("", version, headers),
-        ["apis", group, version] => match custom(core, group, version).as_slice() {
+        ["apis", group, version] => match custom(&core.registry.all(), group, version).as_slice() {
             [] => bundled(group, version, headers),
-            kinds => tagged(headers, &openapi::custom_hash(kinds), || openapi::custom_group(kinds)),
+            kinds => tagged(headers, &hash(core, kinds), || document(core, kinds)),
         },
         _ => body::not_served(),
     }
@@ -33,14 +36,15 @@ fn bundled(group: &str, version: &str, headers: &HeaderMap) -> Reply {
 }
 
 fn index(core: &Core) -> Vec<u8> {
+    let all = core.registry.all();
     let mut places: Vec<(&str, &str)> = Vec::new();
-    for kind in kinds::table().iter().filter(|kind| kind.custom().is_some()) {
+    for kind in all.iter().filter(|kind| kind.custom().is_some()) {
         if !places.contains(&(&*kind.group, &*kind.version)) {
             places.push((&kind.group, &kind.version));
         }
     }
     let hashes: Vec<String> =
-        places.iter().map(|(group, version)| openapi::custom_hash(&custom(core, group, version))).collect();
+        places.iter().map(|(group, version)| hash(core, &custom(&all, group, version))).collect();
     let entries: Vec<(&str, &str, &str)> = places
         .iter()
         .zip(&hashes)
@@ -50,15 +54,34 @@ fn index(core: &Core) -> Vec<u8> {
 }
 
 /// The custom kinds of a group and version.
-fn custom<'a>(core: &'a Core, group: &str, version: &str) -> Vec<Custom<'a>> {
-    let kinds = kinds::table().iter();
-    kinds
-        .filter(|kind| kind.custom().is_some() && kind.group == group && kind.version == version)
-        .filter_map(|kind| Some(described(kind, published(core, kind)?)))
-        .collect()
+fn custom(all: &[KindRef], group: &str, version: &str) -> Vec<KindRef> {
+    let wanted = |kind: &&KindRef| kind.custom().is_some() && kind.group == group && kind.version == version;
+    all.iter().filter(wanted).cloned().collect()
 }
 
-fn described<'a>(kind: &'static Kind, schema: &'a Value) -> Custom<'a> {
+/// Differs whenever the document does. A foreign definition is told by its generation: reading it would cost more.
+fn hash(core: &Core, kinds: &[KindRef]) -> String {
+    let schemas = kinds.iter().map(|kind| match kind.definition() {
+        Some(definition) => Some(format!("{}/{}", definition.uid, definition.generation).into()),
+        None => published(core.admission.crds().iter(), kind).cloned(),
+    });
+    let schemas: Vec<Value> = schemas.map(Option::unwrap_or_default).collect();
+    let described: Vec<Custom<'_>> =
+        kinds.iter().zip(&schemas).map(|(kind, schema)| described(kind, schema)).collect();
+    openapi::custom_hash(&described)
+}
+
+fn document(core: &Core, kinds: &[KindRef]) -> Vec<u8> {
+    let definitions = kinds.iter().filter_map(KindRef::definition);
+    let foreign: HashMap<&str, Value> =
+        definitions.filter_map(|d| Some((d.key.as_str(), d.read(&core.store)?))).collect();
+    let crds = || core.admission.crds().iter().chain(foreign.values());
+    let described: Vec<Custom<'_>> =
+        kinds.iter().filter_map(|kind| Some(described(kind, published(crds(), kind)?))).collect();
+    openapi::custom_group(&described)
+}
+
+fn described<'a>(kind: &'a Kind, schema: &'a Value) -> Custom<'a> {
     Custom {
         group: &kind.group,
         version: &kind.version,
@@ -73,11 +96,9 @@ fn described<'a>(kind: &'static Kind, schema: &'a Value) -> Custom<'a> {
 }
 
 /// The schema that the kind's CRD publishes.
-fn published<'a>(core: &'a Core, kind: &Kind) -> Option<&'a Value> {
-    let crds = core.admission.crds().iter();
-    let crd = crds
-        .into_iter()
-        .find(|crd| crd["spec"]["group"] == *kind.group && crd["spec"]["names"]["kind"] == *kind.kind)?;
+fn published<'a>(mut crds: impl Iterator<Item = &'a Value>, kind: &Kind) -> Option<&'a Value> {
+    let crd =
+        crds.find(|crd| crd["spec"]["group"] == *kind.group && crd["spec"]["names"]["kind"] == *kind.kind)?;
     let versions = crd["spec"]["versions"].as_array()?;
     let version = versions.iter().find(|version| version["name"] == *kind.version)?;
     version.pointer("/schema/openAPIV3Schema")

@@ -153,6 +153,11 @@ fn marked(call: &Call<'_>, old: &Value, options: &DeleteOptions) -> Value {
         return new;
     }
     set_end(&mut new, after(call.now, grace), grace);
+    if matches!(call.kind().body, Body::CustomResourceDefinition) {
+        // Fact: its generation stays, so that what it defines goes on as it is.
+        kinds::definition::begin_deletion(&mut new, call.now);
+        return new;
+    }
     object::bump_generation(&mut new);
     if matches!(call.kind().body, Body::Namespace) {
         new["status"]["phase"] = "Terminating".into();

@@ -70,7 +70,8 @@ async fn settle(
     kinds::prepare_update(call.kind(), rules::subresource_name(edit.subresource), new, old);
     access::escalation(call, new, Some(old))?;
     let store = &call.core.store;
-    let mut companions = call.core.admission.update(store, call.kind(), new, old, &mut call.warnings)?;
+    let mut companions =
+        call.core.admission.update(store, &call.target.kind, new, old, &mut call.warnings)?;
     draft::validate(call, edit.subresource, new, Some(old)).await?;
     let grows = matches!(call.kind().body, Body::PersistentVolumeClaim | Body::Service)
         && edit.subresource.is_empty();

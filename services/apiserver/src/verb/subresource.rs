@@ -62,6 +62,13 @@ fn scale_paths(call: &Call<'_>) -> (String, String, Option<String>) {
 fn get_scale(call: &Call<'_>) -> Result<Reply, Status> {
     let entry = call.core.store.get(&call.key()).ok_or_else(|| call.not_found())?;
     let object = stored::decode_entry(call.kind(), &entry)?;
+    // Fact: without the number that is wanted there is no scale of a custom object.
+    if let Some(scale) = call.kind().custom().and_then(|custom| custom.scale.as_ref())
+        && object.pointer(&scale.spec_replicas.replace('.', "/")).and_then(Value::as_i64).is_none()
+    {
+        let why = format!("the spec replicas field {} does not exist", wire::quote(&scale.spec_replicas));
+        return Err(Status::internal(why));
+    }
     Ok(body::json(StatusCode::OK, &scale_of(call, &object)))
 }
 

@@ -39,6 +39,8 @@ struct Feed {
     next_bookmark: Instant,
     deadline: Instant,
     shutdown: CancellationToken,
+    /// Ends when the kind's definition is replaced, for kinds that have one.
+    defined: Option<CancellationToken>,
     /// Tables name their columns in the first event only.
     columns: bool,
     ended: bool,
@@ -108,6 +110,7 @@ impl Feed {
             next_bookmark: next_bookmark(now, now + Duration::from_secs(lifetime)),
             deadline: now + Duration::from_secs(lifetime),
             shutdown: call.core.shutdown.clone(),
+            defined: call.kind().definition().map(|definition| definition.ended.clone()),
             columns: true,
             ended: false,
         })
@@ -153,6 +156,7 @@ impl Feed {
             biased;
             () = self.shutdown.cancelled() => Turn::End,
             event = self.watch.next() => Turn::Event(event),
+            () = ended(self.defined.as_ref()) => Turn::End,
             () = sleep_until(wake) => if wake == self.deadline { Turn::End } else { Turn::Bookmark },
         }
     }
@@ -179,6 +183,15 @@ impl Feed {
             Ok(object) => frame(kind, &object),
             Err(status) => frame("ERROR", &status.to_json()),
         }
+    }
+}
+
+/// Never, for kinds without a definition. What has happened before is still told: the objects of a definition that goes are
+/// seen to go.
+async fn ended(defined: Option<&CancellationToken>) {
+    match defined {
+        Some(defined) => defined.cancelled().await,
+        None => std::future::pending().await,
     }
 }
 

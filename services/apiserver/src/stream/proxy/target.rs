@@ -3,7 +3,7 @@
 use serde_json::Value;
 use wire::Status;
 
-use crate::{random, stored, verb::Call};
+use crate::{random, registry::KindRef, stored, verb::Call};
 
 /// A port of a pod on a node.
 pub(super) struct Destination {
@@ -115,9 +115,9 @@ fn pod(call: &Call<'_>, name: &str) -> Option<Result<Value, Status>> {
 
 /// An object of the request's namespace.
 fn object(call: &Call<'_>, plural: &str, name: &str) -> Option<Result<Value, Status>> {
-    let kind = kinds::lookup("", "v1", plural)?;
-    let entry = call.core.store.get(&stored::key(kind, &call.target.namespace, name))?;
-    Some(stored::decode_entry(kind, &entry))
+    let kind = KindRef::BuiltIn(kinds::lookup("", "v1", plural)?);
+    let entry = call.core.store.get(&stored::key(&kind, &call.target.namespace, name))?;
+    Some(stored::decode_entry(&kind, &entry))
 }
 
 // === impl Named ===

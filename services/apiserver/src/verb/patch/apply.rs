@@ -111,15 +111,16 @@ async fn to_live(
     options: &PatchOptions,
     writer: &Writer,
 ) -> Result<Bytes, Status> {
-    let (core, kind, subresource) = (call.core.clone(), call.target.kind, call.target.subresource.clone());
+    let (core, kind, subresource) =
+        (call.core.clone(), call.target.kind.clone(), call.target.subresource.clone());
     let edit = Edit {
         subresource: &subresource,
         dry_run: options.write.dry_run,
         writer: None,
         change: &mut |old: &Value| {
-            let mut new = writer.apply(&core, kind, Some(old), applied, options.force)?;
-            core.rules.trim(kind, &mut new)?;
-            core.rules.fill(kind, &mut new);
+            let mut new = writer.apply(&core, &kind, Some(old), applied, options.force)?;
+            core.rules.trim(&kind, &mut new)?;
+            core.rules.fill(&kind, &mut new);
             Ok(new)
         },
     };
