@@ -41,7 +41,7 @@ fn widgets() -> Value {
             "versions": [version("v1", spec), beta]}})
 }
 
-fn widget(name: &str, spec: Value) -> Value {
+fn widget(name: &str, spec: &Value) -> Value {
     json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}, "spec": spec})
 }
 
@@ -91,7 +91,7 @@ async fn a_definition_is_served_as_soon_as_it_is_answered() {
 #[tokio::test]
 async fn objects_are_pruned_defaulted_and_validated() {
     let api = with_widgets().await;
-    let sent = widget("a", json!({"size": 3, "other": 1}));
+    let sent = widget("a", &json!({"size": 3, "other": 1}));
     let answer = api.send("POST", &format!("{WIDGETS}?fieldValidation=Warn"), &JSON, sent.to_string()).await;
     let made = answer.expect(201);
     assert_eq!(made["spec"], json!({"size": 3, "color": "red"}));
@@ -100,7 +100,7 @@ async fn objects_are_pruned_defaulted_and_validated() {
     let strict =
         api.send("POST", &format!("{WIDGETS}?fieldValidation=Strict"), &JSON, sent.to_string()).await;
     strict.expect(400);
-    let told = api.post(WIDGETS, &widget("b", json!({"size": 0, "color": "green"}))).await.expect(422);
+    let told = api.post(WIDGETS, &widget("b", &json!({"size": 0, "color": "green"}))).await.expect(422);
     assert_eq!(
         told["message"].as_str().unwrap().split(" is invalid").next(),
         Some("Widget.example.com \"b\"")
@@ -112,13 +112,13 @@ async fn objects_are_pruned_defaulted_and_validated() {
             "spec.size: Invalid value: 0: spec.size in body should be greater than or equal to 1"
         ]
     );
-    let told = api.post(WIDGETS, &widget("b", json!({"size": 100}))).await.expect(422);
+    let told = api.post(WIDGETS, &widget("b", &json!({"size": 100}))).await.expect(422);
     assert_eq!(causes(&told), ["spec: Invalid value: \"object\": big ones are blue"]);
-    api.post(WIDGETS, &widget("b", json!({"size": 100, "color": "blue", "name": "x"}))).await.expect(201);
+    api.post(WIDGETS, &widget("b", &json!({"size": 100, "color": "blue", "name": "x"}))).await.expect(201);
     let told = api.patch(&format!("{WIDGETS}/b"), "merge", &json!({"spec": {"name": "y"}})).await.expect(422);
     assert_eq!(causes(&told), ["spec.name: Invalid value: \"string\": name is immutable"]);
     api.patch(&format!("{WIDGETS}/b"), "strategic", &json!({})).await.expect(415);
-    let applied = widget("c", json!({"size": 1}));
+    let applied = widget("c", &json!({"size": 1}));
     let applied = api.patch(&format!("{WIDGETS}/c?fieldManager=me"), "apply", &applied).await.expect(201);
     assert_eq!(applied["metadata"]["managedFields"][0]["fieldsV1"], json!({"f:spec": {"f:size": {}}}));
 }
@@ -126,7 +126,7 @@ async fn objects_are_pruned_defaulted_and_validated() {
 #[tokio::test]
 async fn status_and_scale_are_apart() {
     let api = with_widgets().await;
-    let mut sent = widget("a", json!({"size": 3}));
+    let mut sent = widget("a", &json!({"size": 3}));
     sent["status"] = json!({"phase": "Mine"});
     let made = api.post(WIDGETS, &sent).await.expect(201);
     assert_eq!(made["status"], Value::Null);
@@ -152,14 +152,14 @@ async fn status_and_scale_are_apart() {
 #[tokio::test]
 async fn versions_are_converted_and_columns_shown() {
     let api = with_widgets().await;
-    api.post(WIDGETS, &widget("a", json!({"size": 3, "new": "x"}))).await.expect(201);
+    api.post(WIDGETS, &widget("a", &json!({"size": 3, "new": "x"}))).await.expect(201);
     let answer = api.get(&format!("{WIDGETS_BETA}/a")).await;
     let beta = answer.expect(200);
     assert_eq!(beta["apiVersion"], "example.com/v1beta1");
     assert_eq!(beta["spec"], json!({"size": 3, "color": "red"}), "v1beta1 has no field `new`");
     let warning = answer.headers["warning"].to_str().unwrap();
     assert_eq!(warning, "299 - \"example.com/v1beta1 Widget is deprecated; use example.com/v1 Widget\"");
-    let mut other = widget("b", json!({"size": 5, "color": "blue"}));
+    let mut other = widget("b", &json!({"size": 5, "color": "blue"}));
     other["apiVersion"] = "example.com/v1beta1".into();
     api.post(WIDGETS_BETA, &other).await.expect(201);
     let list = api.get(&format!("{WIDGETS}?fieldSelector=spec.color%3Dblue")).await.expect(200);
@@ -176,7 +176,7 @@ async fn versions_are_converted_and_columns_shown() {
 #[tokio::test]
 async fn a_changed_definition_counts_at_once_and_ends_watches() {
     let api = with_widgets().await;
-    api.post(WIDGETS, &widget("a", json!({"size": 3, "new": "x"}))).await.expect(201);
+    api.post(WIDGETS, &widget("a", &json!({"size": 3, "new": "x"}))).await.expect(201);
     let path = format!("{WIDGETS}?watch=true");
     let watched = async { tokio::time::timeout(Duration::from_secs(20), api.events(&path)).await };
     let changed = async {
@@ -241,8 +241,8 @@ async fn names_in_use_wait_until_they_are_free() {
 #[tokio::test]
 async fn a_definition_that_goes_takes_its_objects_along() {
     let api = with_widgets().await;
-    api.post(WIDGETS, &widget("a", json!({"size": 3}))).await.expect(201);
-    let mut held = widget("b", json!({"size": 3}));
+    api.post(WIDGETS, &widget("a", &json!({"size": 3}))).await.expect(201);
+    let mut held = widget("b", &json!({"size": 3}));
     held["metadata"]["finalizers"] = json!(["example.com/held"]);
     api.post(WIDGETS, &held).await.expect(201);
     let path = format!("{WIDGETS}?watch=true");
@@ -251,7 +251,7 @@ async fn a_definition_that_goes_takes_its_objects_along() {
         let crd = api.delete(&format!("{CRDS}/widgets.example.com"), &Value::Null).await.expect(200);
         assert_eq!(crd["metadata"]["finalizers"], json!(["customresourcecleanup.apiextensions.k8s.io"]));
         assert_eq!(conditions(&crd)[2], "Terminating=True");
-        let told = api.post(WIDGETS, &widget("c", json!({"size": 3}))).await.expect(403);
+        let told = api.post(WIDGETS, &widget("c", &json!({"size": 3}))).await.expect(403);
         let why = "create not allowed while custom resource definition is terminating";
         assert!(told["message"].as_str().unwrap().ends_with(why), "{told}");
         for _ in 0..200 {
@@ -347,7 +347,7 @@ async fn definitions_are_refused_in_kubernetes_words() {
 #[tokio::test]
 async fn definitions_are_served_again_after_a_restart() {
     let api = with_widgets().await;
-    api.post(WIDGETS, &widget("a", json!({"size": 3}))).await.expect(201);
+    api.post(WIDGETS, &widget("a", &json!({"size": 3}))).await.expect(201);
     let dir = tempfile::tempdir().unwrap();
     let config = apiserver::Config {
         listen: ([127, 0, 0, 1], 0).into(),
@@ -372,8 +372,8 @@ async fn rights_and_quotas_count_for_defined_kinds() {
     );
     let quota = json!({"metadata": {"name": "few"}, "spec": {"hard": {"count/widgets.example.com": "1"}}});
     api.post("/api/v1/namespaces/default/resourcequotas", &quota).await.expect(201);
-    api.post(WIDGETS, &widget("a", json!({"size": 3}))).await.expect(201);
-    let told = api.post(WIDGETS, &widget("b", json!({"size": 3}))).await.expect(403);
+    api.post(WIDGETS, &widget("a", &json!({"size": 3}))).await.expect(201);
+    let told = api.post(WIDGETS, &widget("b", &json!({"size": 3}))).await.expect(403);
     assert!(told["message"].as_str().unwrap().contains("exceeded quota: few"), "{told}");
 }
 
