@@ -11,7 +11,7 @@ use wire::FieldError;
 
 use crate::convert::{some_fields, typed};
 use crate::node::{Kind, Schema};
-use crate::program::{Program, TOO_DEAR, with_counter};
+use crate::program::{Program, SPENT, TOO_DEAR, is_spent, with_counter};
 
 /// A compiled rule.
 pub(crate) struct Rule {
@@ -90,6 +90,9 @@ pub(crate) fn check(
     errors: &mut Vec<FieldError>,
 ) {
     let Some(rules) = &schema.rules else { return };
+    if is_spent() {
+        return;
+    }
     let mut context = library().new_inner_scope();
     let fields = used_fields(rules);
     let convert = |value: &Value| match (&fields, value) {
@@ -108,6 +111,10 @@ pub(crate) fn check(
         let detail = match rule.program.run(&context, size) {
             Ok(cel::Value::Bool(true)) => continue,
             Ok(cel::Value::Bool(false)) => rule.words(&context, size),
+            Err(error) if error == SPENT => {
+                errors.push(rule.error(&path(), schema.kind, error));
+                return;
+            }
             Err(error) if error == TOO_DEAR => format!("{TOO_DEAR} for rule: {}", rule.text),
             Ok(_) => "rule evaluation error: the result is no truth value".to_owned(),
             Err(error) => format!("rule evaluation error: {error}"),

@@ -20,6 +20,7 @@ mod accept;
 mod access;
 mod admission;
 mod body;
+mod conversion;
 mod core;
 mod definitions;
 mod filter;

@@ -16,13 +16,9 @@ pub(crate) fn is_as_stored(kind: &KindRef) -> bool {
 /// From the version in which the object was stored to the kind's.
 pub(crate) fn from_storage(kind: &KindRef, mut value: Value) -> Result<Value, Status> {
     if let Some(definition) = kind.definition() {
-        // Fact: defaults of reads are those of the stored version, and what a version does not know is dropped, before and
-        // after conversion.
-        let found = value["apiVersion"].as_str().unwrap_or_default();
-        let found = found.rsplit('/').next().unwrap_or_default();
-        if let Some(schema) = definition.schema(found) {
-            schema::prune(schema, &mut value);
-            schema::default(schema, &mut value);
+        let value = completed(kind, value);
+        if definition.webhook.is_some() && value["apiVersion"] != *kind.api_version() {
+            return Err(Status::internal("an object was not converted by its webhook"));
         }
         return Ok(changed(definition, kind, value, &kind.version));
     }
@@ -63,6 +59,28 @@ pub(crate) fn keep_status(kind: &KindRef, new: &mut Value, stored: &[u8]) -> Res
         status => new.as_object_mut().map(|new| new.insert("status".to_owned(), status)),
     };
     Ok(())
+}
+
+/// A stored object of a foreign definition as its own version has it by now. Fact: defaults of reads are those of the stored
+/// version, and what a version does not know is dropped, before and after conversion.
+pub(crate) fn completed(kind: &KindRef, mut value: Value) -> Value {
+    let found = value["apiVersion"].as_str().unwrap_or_default();
+    let found = found.rsplit('/').next().unwrap_or_default();
+    if let Some(schema) = kind.definition().and_then(|definition| definition.schema(found)) {
+        schema::prune(schema, &mut value);
+        schema::default(schema, &mut value);
+    }
+    value
+}
+
+/// An object of a foreign definition without the fields that its version does not know.
+pub(crate) fn trimmed(kind: &KindRef, mut value: Value) -> Value {
+    let found = value["apiVersion"].as_str().unwrap_or_default();
+    let found = found.rsplit('/').next().unwrap_or_default();
+    if let Some(schema) = kind.definition().and_then(|definition| definition.schema(found)) {
+        schema::prune(schema, &mut value);
+    }
+    value
 }
 
 /// Conversion of the strategy `None`: another `apiVersion`, and without the fields that the version does not know.

@@ -36,12 +36,6 @@ pub(super) fn change(new: &Value) -> Result<(), Status> {
     if to_json(new).len() > BIGGEST {
         return Err(Status::too_large(format!("a definition may have at most {BIGGEST} bytes")));
     }
-    if new["spec"]["conversion"]["webhook"].is_object() {
-        let why = "this server does not call conversion webhooks";
-        let error = FieldError::forbidden("spec.conversion.strategy", why);
-        let kind = Qualified::new("apiextensions.k8s.io", "CustomResourceDefinition");
-        return Err(Status::invalid(kind, object::name(new), &[error]));
-    }
     let group = new["spec"]["group"].as_str().unwrap_or_default();
     let versions = new["spec"]["versions"].as_array().into_iter().flatten();
     for (index, version) in versions.enumerate() {

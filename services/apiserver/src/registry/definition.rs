@@ -21,6 +21,8 @@ pub(crate) struct Definition {
     /// Cancelled when the spec is no longer this one: watches end.
     pub(crate) ended: CancellationToken,
     pub(crate) life: Arc<Life>,
+    /// `spec.conversion.webhook`, where objects are converted by one.
+    pub(crate) webhook: Option<Value>,
     schemas: OnceLock<Schemas>,
 }
 
@@ -61,6 +63,7 @@ impl Definition {
             generation: crd["metadata"]["generation"].as_i64().unwrap_or(0),
             ended,
             life,
+            webhook: webhook(crd),
             schemas: OnceLock::new(),
         }
     }
@@ -106,6 +109,11 @@ impl Definition {
             && crd["metadata"]["generation"].as_i64().unwrap_or(0) == self.generation;
         same.then_some(crd)
     }
+}
+
+fn webhook(crd: &Value) -> Option<Value> {
+    let conversion = &crd["spec"]["conversion"];
+    (conversion["strategy"] == "Webhook").then(|| conversion["webhook"].clone())
 }
 
 /// The next definition is published in a moment.

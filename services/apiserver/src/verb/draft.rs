@@ -10,6 +10,7 @@ use wire::{FieldValidation, Status};
 use super::Call;
 use crate::{
     body::to_json,
+    conversion,
     input::{self, Language},
     object,
     ownership::Writer,
@@ -149,7 +150,7 @@ pub(super) async fn commit(
     keep: Option<&Entry>,
     companions: Vec<Op>,
 ) -> Result<Committed, Status> {
-    let mut value = versions::to_storage(call.kind(), value)?;
+    let mut value = conversion::storable(call.core, call.kind(), value).await?;
     if let Some(entry) = keep {
         versions::keep_status(call.kind(), &mut value, &entry.value)?;
     }
@@ -175,6 +176,6 @@ pub(super) async fn commit(
 }
 
 /// The bytes of an object that is not stored, as an answer to a dry run.
-pub(super) fn unstored(call: &Call<'_>, value: Value) -> Result<Bytes, Status> {
-    Ok(to_json(&versions::to_storage(call.kind(), value)?).into())
+pub(super) async fn unstored(call: &Call<'_>, value: Value) -> Result<Bytes, Status> {
+    Ok(to_json(&conversion::storable(call.core, call.kind(), value).await?).into())
 }

@@ -44,7 +44,7 @@ pub(super) async fn patch(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> Re
     let value = value.map_err(|why| Status::bad_request(format!("error decoding patch: {why}")))?;
     let problems = outcome::problems(kind, body, &value, options.write.field_validation);
     let bytes = change(call, &Patch { kind, value, problems }, &options, writer).await?;
-    call.view()?.reply(StatusCode::OK, &bytes)
+    call.reply(StatusCode::OK, bytes).await
 }
 
 fn patch_kind(kind: &Kind, parts: &Parts) -> Result<PatchKind, Status> {

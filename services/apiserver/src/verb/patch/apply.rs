@@ -29,7 +29,7 @@ pub(super) async fn apply(
             match to_live(call, &applied, options, &writer).await {
                 // Deleted meanwhile: create it.
                 Err(status) if status.is(&Reason::NotFound) => {}
-                answer => return call.view()?.reply(StatusCode::OK, &answer?),
+                answer => return call.reply(StatusCode::OK, answer?).await,
             }
         } else if !call.target.subresource.is_empty() {
             return Err(call.not_found());
@@ -37,7 +37,7 @@ pub(super) async fn apply(
             match to_nothing(call, &applied, options, &writer).await {
                 // Created meanwhile: merge into it.
                 Err(status) if status.is(&Reason::AlreadyExists) => {}
-                answer => return call.view()?.reply(StatusCode::CREATED, &answer?),
+                answer => return call.reply(StatusCode::CREATED, answer?).await,
             }
         }
     }
