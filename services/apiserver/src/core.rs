@@ -107,13 +107,20 @@ impl Core {
         let verb = route::verb(&parts.method, &target, query.flag("watch"));
         self.access.allow(identity, verb, &target, &query)?;
         note.into_iter().for_each(Note::allowed);
-        target.kind.ready(&self.store).await?;
         let accept = match accept::negotiate(&parts.headers) {
             Ok(accept) => accept,
             // Streams are not negotiated: kubectl asks for logs with `application/json, */*`, browsers with anything.
             Err(status) if !verb::is_stream(&target) => return Err(status),
             Err(_) => accept::Accept { encoding: accept::Encoding::Json, form: accept::Form::Object },
         };
+        // Controllers that look at every kind read metadata only: no schema is compiled for them.
+        let bare = matches!(verb, "get" | "list" | "watch")
+            && accept.form == accept::Form::Partial
+            && target.kind.has_stored_metadata()
+            && query.get("fieldSelector").is_none();
+        if !bare {
+            target.kind.ready(&self.store).await?;
+        }
         let (_seat, body) = self.turn(client, &target, &parts.method, body).await?;
         let call = Call::new(self, identity, target, query, accept, &parts);
         verb::dispatch(call, verb, parts, body).await

@@ -128,7 +128,7 @@ impl Definitions {
                 break;
             }
         }
-        self.settle(keys).await;
+        Box::pin(self.settle(keys)).await;
         self.seen.send_replace(revision);
         revision
     }
@@ -141,7 +141,8 @@ impl Definitions {
             };
             while let Ok(event) = watch.next().await {
                 if !self.is_own(&event.key) {
-                    self.settle([event.key.clone()].into()).await;
+                    // On the heap: most of its life this task waits.
+                    Box::pin(self.settle([event.key.clone()].into())).await;
                 }
                 self.seen.send_replace(event.revision);
             }

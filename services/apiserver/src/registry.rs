@@ -91,6 +91,11 @@ impl KindRef {
         }
     }
 
+    /// Whether the metadata of an object is the same in all versions: a webhook, or our own conversion, may change it.
+    pub(crate) fn has_stored_metadata(&self) -> bool {
+        self.definition().is_some_and(|definition| definition.webhook.is_none())
+    }
+
     /// The schema of a kind that a definition made; none for those of the table.
     pub(crate) fn defined_schema(&self) -> Option<&Schema> {
         match self {

@@ -119,6 +119,7 @@ impl View {
     fn item(&self, bytes: &Bytes) -> Result<Bytes, Status> {
         match self.accept.form {
             Form::Object | Form::Discovery(_) => stored::served(&self.kind, bytes),
+            Form::Partial if self.kind.has_stored_metadata() => partial(bytes),
             Form::Partial => partial(&stored::served(&self.kind, bytes)?),
             Form::Table => {
                 let value = stored::decode(&self.kind, bytes)?;

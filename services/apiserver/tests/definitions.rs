@@ -123,6 +123,21 @@ async fn objects_are_pruned_defaulted_and_validated() {
     assert_eq!(applied["metadata"]["managedFields"][0]["fieldsV1"], json!({"f:spec": {"f:size": {}}}));
 }
 
+/// Metadata alone is read without the schema, and looks the same in every version.
+#[tokio::test]
+async fn metadata_is_listed_by_itself() {
+    let api = start().await;
+    api.post(CRDS, &widgets()).await.expect(201);
+    let accept = [("accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")];
+    let list = api.send("GET", WIDGETS_BETA, &accept, "").await.expect(200);
+    assert_eq!((&list["kind"], &list["items"]), (&json!("PartialObjectMetadataList"), &json!([])));
+    api.post(WIDGETS, &widget("a", &json!({"size": 3}))).await.expect(201);
+    let list = api.send("GET", WIDGETS_BETA, &accept, "").await.expect(200);
+    assert_eq!(list["items"][0]["kind"], "PartialObjectMetadata");
+    assert_eq!(list["items"][0]["metadata"]["name"], "a");
+    assert_eq!(list["items"][0].get("spec"), None);
+}
+
 #[tokio::test]
 async fn status_and_scale_are_apart() {
     let api = with_widgets().await;

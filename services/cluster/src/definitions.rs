@@ -14,9 +14,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Changes that come together are looked at together, and once more a little later: a server may tell of a definition before it
-/// serves its kinds.
-const LOOKS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
+/// How long after a change the server is asked: soon, so that what is gone is no longer watched, and again a little later, because a
+/// server may tell of a definition before it serves its kinds.
+const LOOKS: [Duration; 3] = [Duration::from_millis(10), Duration::from_millis(100), Duration::from_secs(1)];
 
 /// The controller.
 pub(crate) struct Definitions {

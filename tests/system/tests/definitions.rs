@@ -39,7 +39,8 @@ fn a_definition_is_used_changed_and_deleted() {
     let uid = machine.get("wd", "first")["metadata"]["uid"].as_str().expect("uid").to_owned();
     machine.apply(&owned.replace("UID", &uid)).ok();
     machine.kubectl(&["delete", "crd", "widgets.example.com", "--timeout=60s"]).ok();
-    told(&machine.kubectl(&["get", "widgets"]), "the server doesn't have a resource type \"widgets\"");
+    // kubectl remembers for some minutes that there was such a kind.
+    told(&machine.kubectl(&["get", "widgets"]), "the server could not find the requested resource");
     eventually("what the widget owned is gone", || {
         machine.kubectl(&["get", "configmap", "owned", "--ignore-not-found", "-o", "name"]).ok().is_empty()
     });

@@ -143,17 +143,21 @@ impl Feed {
         }
         while !self.ended {
             match self.turn().await {
-                Turn::Event(Ok(event)) => match self.readable(event).await {
-                    Ok(event) => {
-                        if let Some(frame) = self.translated(&event) {
-                            return Some(frame);
-                        }
+                Turn::Event(Ok(event)) => {
+                    // On the heap: watches are many, and most need none of it.
+                    let read = match self.converter {
+                        Some(_) => Box::pin(self.readable(event)).await,
+                        None => Ok(event),
+                    };
+                    self.ended = read.is_err();
+                    let shown = match read {
+                        Ok(event) => self.translated(&event),
+                        Err(status) => Some(frame("ERROR", &status.to_json())),
+                    };
+                    if shown.is_some() {
+                        return shown;
                     }
-                    Err(status) => {
-                        self.ended = true;
-                        return Some(frame("ERROR", &status.to_json()));
-                    }
-                },
+                }
                 Turn::Event(Err(expired)) => {
                     self.ended = true;
                     return Some(frame("ERROR", &too_old(expired).to_json()));
