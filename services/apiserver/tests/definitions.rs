@@ -269,14 +269,16 @@ async fn a_definition_that_goes_takes_its_objects_along() {
         let told = api.post(WIDGETS, &widget("c", &json!({"size": 3}))).await.expect(403);
         let why = "create not allowed while custom resource definition is terminating";
         assert!(told["message"].as_str().unwrap().ends_with(why), "{told}");
-        for _ in 0..200 {
-            if api.get(&format!("{WIDGETS}/a")).await.status == 404 {
+        // The one goes, the other is marked, in any order.
+        for round in 0.. {
+            let gone = api.get(&format!("{WIDGETS}/a")).await.status == 404;
+            let held = api.get(&format!("{WIDGETS}/b")).await.expect(200);
+            if gone && held["metadata"]["deletionTimestamp"].is_string() {
                 break;
             }
+            assert!(round < 1000, "{held}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let held = api.get(&format!("{WIDGETS}/b")).await.expect(200);
-        assert!(held["metadata"]["deletionTimestamp"].is_string());
         api.patch(&format!("{WIDGETS}/b"), "merge", &json!({"metadata": {"finalizers": null}}))
             .await
             .expect(200);

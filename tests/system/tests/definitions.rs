@@ -1,6 +1,8 @@
 //! A kind of the user's own, by an unmodified kubectl.
 
-use system::{Machine, eventually};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde_json::json;
+use system::{Machine, eventually, manifest};
 
 const DEFINITION: &str = include_str!("definitions/widgets.yaml");
 const WIDGET: &str = "
@@ -9,6 +11,9 @@ kind: Widget
 metadata: {name: first}
 spec: {issuer: ca, usages: [signing]}
 ";
+
+const HOSTS: &str = include_str!("definitions/hosts.yaml");
+const WEBHOOK: &str = include_str!("definitions/webhook.py");
 
 fn told(said: &system::Output, want: &str) {
     assert!(said.code != 0 && said.err.contains(want), "{want}\n{said:?}");
@@ -79,4 +84,40 @@ fn shows(machine: &Machine) {
     );
     assert_eq!(old.ok(), r#"example.com/v1alpha1 {"issuer":"ca","replicas":3}"#);
     assert!(machine.kubectl(&["get", "all", "-o", "name"]).ok().contains("widget.example.com/first"));
+}
+
+/// The API server reaches the webhook through the node, and trusts it by the definition's certificate.
+#[test]
+fn a_pod_behind_a_service_converts() {
+    let machine = Machine::up();
+    let made = rcgen::generate_simple_self_signed(["hooks.default.svc".to_owned()]).expect("a certificate");
+    let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let files = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hook"},
+        "stringData": {"cert.pem": cert, "key.pem": key, "webhook.py": WEBHOOK}});
+    machine.apply(&files.to_string()).ok();
+    let container = manifest::with(
+        manifest::container("hook", "exec python3 /hook/webhook.py"),
+        json!({"volumeMounts": [{"name": "hook", "mountPath": "/hook"}],
+            "readinessProbe": {"tcpSocket": {"port": 8443}, "periodSeconds": 1}}),
+    );
+    let spec =
+        json!({"containers": [container], "volumes": [{"name": "hook", "secret": {"secretName": "hook"}}]});
+    let mut pod = manifest::pod("hook", spec);
+    pod["metadata"]["labels"] = json!({"app": "hook"});
+    machine.apply(&pod.to_string()).ok();
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "hooks"},
+        "spec": {"selector": {"app": "hook"}, "ports": [{"port": 443, "targetPort": 8443}]}});
+    machine.apply(&service.to_string()).ok();
+    machine.apply(&HOSTS.replace("BUNDLE", &BASE64_STANDARD.encode(cert))).ok();
+    machine.kubectl(&["wait", "--for=condition=Ready", "pod/hook", "--timeout=60s"]).ok();
+    let host = "{apiVersion: example.com/v1, kind: Host, metadata: {name: a}, spec: {hostPort: 'b.c:80'}}";
+    eventually("the service knows its pod", || machine.apply(host).code == 0);
+    assert_eq!(machine.get("hosts.v2.example.com", "a")["spec"], json!({"host": "b.c", "port": 80}));
+    assert_eq!(machine.get("hosts.v1.example.com", "a")["spec"], json!({"hostPort": "b.c:80"}));
+    machine.kubectl(&["delete", "pod", "hook", "--timeout=30s"]).ok();
+    told(
+        &machine.kubectl(&["get", "hosts.v1.example.com", "a"]),
+        "conversion webhook for example.com/v2, Kind=Host failed",
+    );
+    machine.purge();
 }
