@@ -1,6 +1,7 @@
 //! Kinds that a CustomResourceDefinition describes.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -119,7 +120,7 @@ fn custom_kind(crd: &Value, version: &Value, stored: &str) -> Kind {
     }
     let deprecation = flag(version, "/deprecated").then(|| {
         let told = text(version, "/deprecationWarning");
-        or(Cow::Owned(told.to_owned()), format!("{group}/{name} {kind} is deprecated"))
+        or(Cow::Owned(told.to_owned()), deprecated(crd, name))
     });
     Kind {
         version: Cow::Owned(name.to_owned()),
@@ -140,5 +141,79 @@ fn custom_kind(crd: &Value, version: &Value, stored: &str) -> Kind {
         group,
         plural,
         kind,
+    }
+}
+
+/// What a client of a deprecated version is told when the CRD has no words for it: the newest better version, if there is one.
+fn deprecated(crd: &Value, name: &str) -> String {
+    let (group, kind) = (text(crd, "/spec/group"), text(crd, "/spec/names/kind"));
+    let better = items(crd, "/spec/versions").filter(|v| flag(v, "/served") && !flag(v, "/deprecated"));
+    let better = better.map(|v| text(v, "/name")).filter(|other| compare_versions(name, other).is_gt());
+    match better.min_by(|a, b| compare_versions(a, b)) {
+        Some(other) => format!("{group}/{name} {kind} is deprecated; use {group}/{other} {kind}"),
+        None => format!("{group}/{name} {kind} is deprecated"),
+    }
+}
+
+/// Orders API versions as Kubernetes prefers them, the preferred one first: `v2`, `v1`, `v1beta1`, `v1alpha2`, then all names
+/// of another form in the order of the alphabet.
+pub fn compare_versions(a: &str, b: &str) -> Ordering {
+    match (rank(a), rank(b)) {
+        (Some(a), Some(b)) => b.cmp(&a),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => a.cmp(b),
+    }
+}
+
+/// Stability, major and minor number of `v<major>[alpha|beta<minor>]`.
+fn rank(version: &str) -> Option<(u8, u64, u64)> {
+    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?;
+    let rest = version.strip_prefix('v')?;
+    for (word, stability) in [("alpha", 1), ("beta", 2)] {
+        if let Some((major, minor)) = rest.split_once(word) {
+            return Some((stability, number(major)?, number(minor)?));
+        }
+    }
+    Some((3, number(rest)?, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Fact: the example of the Kubernetes documentation, "version priority" of CustomResourceDefinitions.
+    #[test]
+    fn versions_are_preferred_as_in_kubernetes() {
+        let wanted =
+            ["v10", "v2", "v1", "v11beta2", "v10beta3", "v3beta1", "v12alpha1", "v11alpha2", "foo1", "foo10"];
+        let mut sorted = wanted;
+        sorted.sort_unstable();
+        sorted.sort_by(|a, b| compare_versions(a, b));
+        assert_eq!(sorted, wanted);
+    }
+
+    /// Fact: `defaultDeprecationWarning` of apiextensions-apiserver names the newest served version that is better.
+    #[test]
+    fn a_deprecated_version_names_a_better_one() {
+        let version = |name: &str, more: Value| {
+            let mut version = json!({"name": name, "served": true, "storage": name == "v1"});
+            version.as_object_mut().unwrap().append(&mut more.as_object().unwrap().clone());
+            version
+        };
+        let crd = json!({"spec": {"group": "x.io", "scope": "Namespaced", "names": {"plural": "as", "kind": "A"},
+        "versions": [
+            version("v1alpha1", json!({"deprecated": true})),
+            version("v1beta1", json!({"deprecated": true, "deprecationWarning": "go away"})),
+            version("v1", json!({})),
+            version("v2", json!({"deprecated": true})),
+        ]}});
+        let told: Vec<Option<String>> =
+            Kind::from_crd(&crd).into_iter().map(|kind| kind.deprecation.map(Cow::into_owned)).collect();
+        let told: Vec<Option<&str>> = told.iter().map(Option::as_deref).collect();
+        let use_v1 = Some("x.io/v1alpha1 A is deprecated; use x.io/v1 A");
+        assert_eq!(told, [None, use_v1, Some("go away"), Some("x.io/v2 A is deprecated")]);
     }
 }

@@ -8,11 +8,12 @@
 //! Order on a write: decode - prune and check by schema - [`default`] - `prepare_*` - `validate_*` - store.
 //!
 //! Where things are, one file for each subject:
-//! `table/` kinds, names, verbs, subresources; `custom.rs` kinds from CRDs; `default/` defaults; `prepare/` what a
+//! `table/` kinds, names, verbs, subresources; `custom.rs` kinds from CRDs; `definition.rs` what becomes of CRDs; `default/` defaults; `prepare/` what a
 //! write may touch; `validate/` refusals; `print/` columns and rows; `jsonpath.rs` kubectl's JSONPath; `select.rs`
 //! field selectors; `quota/` what objects use of a quota; `limits.rs` limit ranges; `event.rs` the two forms of events; `value.rs` reading JSON.
 
 pub mod custom;
+pub mod definition;
 pub mod event;
 pub mod jsonpath;
 pub mod limits;
@@ -26,7 +27,7 @@ mod select;
 mod validate;
 mod value;
 
-pub use custom::Custom;
+pub use custom::{Custom, compare_versions};
 pub use default::default;
 pub use jsonpath::JsonPath;
 pub use prepare::{counts_generations, equivalent, grace_period, prepare_create, prepare_update, qos_class};

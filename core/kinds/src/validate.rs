@@ -42,6 +42,9 @@ pub fn validate_create(kind: &Kind, new: &Value) -> Vec<FieldError> {
     let mut errors = Errors::new();
     meta::create(kind, new, &mut errors);
     body(kind, new, &mut errors);
+    if matches!(kind.body, Body::CustomResourceDefinition) {
+        crd::approval(new, None, &mut errors);
+    }
     if matches!(kind.body, Body::Pod)
         && new.pointer("/spec/ephemeralContainers").is_some_and(|c| !is_empty(c))
     {
@@ -124,12 +127,8 @@ fn change(kind: &Kind, new: &Value, old: &Value, errors: &mut Errors) {
         Body::RoleBinding | Body::ClusterRoleBinding => rbac::binding_change(new, old, errors),
         Body::EndpointSlice => immutable(new, old, &["/addressType"], errors),
         Body::CustomResourceDefinition => {
-            immutable(
-                new,
-                old,
-                &["/spec/group", "/spec/names/plural", "/spec/names/kind", "/spec/scope"],
-                errors,
-            );
+            crd::change(new, old, errors);
+            crd::approval(new, Some(old), errors);
         }
         _ => {}
     }

@@ -29,6 +29,8 @@ pub struct CompileError {
     pub path: String,
     /// What is wrong there.
     pub detail: String,
+    /// The value that is wrong, where it says more than its place.
+    pub value: Option<Value>,
 }
 
 /// Compiles schemas, sharing equal parts among all that it compiles. It remembers all of them, at some megabytes
@@ -267,9 +269,11 @@ impl Compiler {
             return Ok(Some(Arc::clone(known)));
         }
         let pattern = Pattern::new(text);
-        let pattern = Arc::new(
-            pattern.map_err(|error| self.error(format!("must be a valid regular expression: {error}")))?,
-        );
+        let pattern = Arc::new(pattern.map_err(|error| CompileError {
+            value: Some(text.into()),
+            path: format!("{}{}pattern", self.path, if self.path.is_empty() { "" } else { "." }),
+            detail: format!("must be a valid regular expression, but isn't: {error}"),
+        })?);
         self.patterns.insert(text.to_owned(), Arc::clone(&pattern));
         Ok(Some(pattern))
     }
@@ -278,9 +282,11 @@ impl Compiler {
         let Some(rules) = schema.get("x-kubernetes-validations").and_then(Value::as_array) else {
             return Ok(None);
         };
-        let compile = |(index, rule)| {
+        let compile = |(index, rule): (usize, &Value)| {
             let at = format!("x-kubernetes-validations[{index}].rule");
-            self.within(&at, |it| Rule::compile(rule).map_err(|error| it.error(error)))
+            let failed =
+                |it: &Self, detail| CompileError { value: Some(rule["rule"].clone()), ..it.error(detail) };
+            self.within(&at, |it| Rule::compile(rule).map_err(|error| failed(it, error)))
         };
         let rules = rules.iter().enumerate().map(compile).collect::<Result<Vec<Rule>>>()?;
         Ok((!rules.is_empty()).then(|| rules.into()))
@@ -317,7 +323,7 @@ impl Compiler {
     }
 
     fn error(&self, detail: String) -> CompileError {
-        CompileError { path: self.path.clone(), detail }
+        CompileError { path: self.path.clone(), detail, value: None }
     }
 }
 

@@ -14,6 +14,7 @@
 mod compile;
 mod convert;
 mod default;
+mod definition;
 mod document;
 mod duplicate;
 mod format;
@@ -28,6 +29,7 @@ mod validate;
 
 pub use compile::{CompileError, Compiler};
 pub use default::default;
+pub use definition::check_versions;
 pub use document::Document;
 pub use duplicate::duplicates;
 pub use node::{Field, Kind, ListType, Schema, Strategy};

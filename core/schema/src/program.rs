@@ -31,16 +31,25 @@ const RUN_STACK: usize = 32 << 20;
 
 /// What one evaluation may spend: a turn of a loop costs one, and more over a big value.
 const BUDGET: u64 = 2_000_000;
+/// What all evaluations over one object may spend together.
+const TOTAL: u64 = 10_000_000;
+/// What an evaluation costs that does not loop: many small ones take their time, too.
+const EVALUATION: u64 = 50;
 /// So many bytes of the value looked at make each turn dearer by one.
 const BYTES_PER_COST: usize = 4096;
 /// The function that counts. No text can name it.
 const TICK: &str = "@tick";
 /// Why an evaluation was given up.
 pub(crate) const TOO_DEAR: &str = "call cost exceeds limit";
+/// Why no more evaluations are made.
+pub(crate) const SPENT: &str =
+    "validation failed due to running out of cost budget, no further validation rules will be run";
 
 thread_local! {
     /// What is left of the evaluation that runs on this thread, and what a turn costs.
     static LEFT: Cell<(u64, u64)> = const { Cell::new((0, 1)) };
+    /// What is left for the object that this thread validates.
+    static ALL: Cell<u64> = const { Cell::new(TOTAL) };
 }
 
 /// A compiled expression.
@@ -85,22 +94,29 @@ impl Program {
     /// Evaluates the expression over a value of `size` bytes.
     pub(crate) fn run(&self, context: &Context<'_>, size: usize) -> Result<cel::Value, String> {
         let price = 1 + u64::try_from(size / BYTES_PER_COST).unwrap_or(BUDGET);
+        let all = ALL.replace(0).saturating_sub(EVALUATION);
+        if all == 0 {
+            return Err(SPENT.to_owned());
+        }
+        let budget = BUDGET.min(all);
         let execute = || {
-            LEFT.set((BUDGET, price));
+            LEFT.set((budget, price));
             let result = cel::Value::resolve(&self.expression, context);
+            let (left, _) = LEFT.get();
             // What swallowed the failure (`||`, `&&`) may have come to any result.
-            if LEFT.get().0 == 0 {
-                Err(TOO_DEAR.to_owned())
-            } else {
-                result.map_err(|error| error.to_string())
-            }
+            let result =
+                if left == 0 { Err(TOO_DEAR.to_owned()) } else { result.map_err(|error| error.to_string()) };
+            (result, left)
         };
-        let result = if self.depth > SHALLOW {
+        let done = if self.depth > SHALLOW {
             on_stack(RUN_STACK, execute)
         } else {
             catch_unwind(AssertUnwindSafe(execute)).ok()
         };
-        result.unwrap_or_else(|| Err("the expression cannot be evaluated".to_owned()))
+        let failed = || (Err("the expression cannot be evaluated".to_owned()), 0);
+        let (result, left) = done.unwrap_or_else(failed);
+        ALL.set(all - (budget - left));
+        result
     }
 
     /// Whether the expression loops.
@@ -117,6 +133,16 @@ impl Program {
     pub(crate) fn fields(&self) -> Option<&BTreeSet<String>> {
         self.fields.as_ref()
     }
+}
+
+/// Begins to validate an object.
+pub(crate) fn begin() {
+    ALL.set(TOTAL);
+}
+
+/// Whether nothing is left for the object, which has been told.
+pub(crate) fn is_spent() -> bool {
+    ALL.get() == 0
 }
 
 /// Gives a context the function that counts the turns of loops.
@@ -312,6 +338,22 @@ mod tests {
             run("self.exists(a, a == 3) && self.map(a, a * 2)[1] == 2", 1000, 0),
             Ok(cel::Value::Bool(true))
         );
+    }
+
+    /// Fact: Kubernetes gives all rules over one object one budget, and says once that it is spent.
+    #[test]
+    fn all_evaluations_over_one_object_share_a_budget() {
+        let program = Program::compile("1 == 1").unwrap();
+        begin();
+        ALL.set(2 * EVALUATION + 1);
+        for _ in 0..2 {
+            assert_eq!(program.run(&Context::default(), 0), Ok(cel::Value::Bool(true)));
+            assert!(!is_spent());
+        }
+        assert_eq!(program.run(&Context::default(), 0), Err(SPENT.to_owned()));
+        assert!(is_spent());
+        begin();
+        assert_eq!(program.run(&Context::default(), 0), Ok(cel::Value::Bool(true)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use wire::FieldError;
 
 use crate::convert::{some_fields, typed};
 use crate::node::{Kind, Schema};
-use crate::program::{Program, TOO_DEAR, with_counter};
+use crate::program::{Program, SPENT, TOO_DEAR, is_spent, with_counter};
 
 /// A compiled rule.
 pub(crate) struct Rule {
@@ -30,7 +30,7 @@ impl Rule {
     /// Compiles one entry of `x-kubernetes-validations`.
     pub(crate) fn compile(rule: &Value) -> Result<Self, String> {
         let text = |key: &str| rule[key].as_str().filter(|text| !text.is_empty());
-        let source = text("rule").ok_or_else(|| "Required value: rule is required".to_owned())?;
+        let source = text("rule").ok_or_else(|| "rule is not specified".to_owned())?;
         let program = compile(source)?;
         let message_program = text("messageExpression").map(compile).transpose()?;
         Ok(Self {
@@ -90,6 +90,9 @@ pub(crate) fn check(
     errors: &mut Vec<FieldError>,
 ) {
     let Some(rules) = &schema.rules else { return };
+    if is_spent() {
+        return;
+    }
     let mut context = library().new_inner_scope();
     let fields = used_fields(rules);
     let convert = |value: &Value| match (&fields, value) {
@@ -108,6 +111,10 @@ pub(crate) fn check(
         let detail = match rule.program.run(&context, size) {
             Ok(cel::Value::Bool(true)) => continue,
             Ok(cel::Value::Bool(false)) => rule.words(&context, size),
+            Err(error) if error == SPENT => {
+                errors.push(rule.error(&path(), schema.kind, error));
+                return;
+            }
             Err(error) if error == TOO_DEAR => format!("{TOO_DEAR} for rule: {}", rule.text),
             Ok(_) => "rule evaluation error: the result is no truth value".to_owned(),
             Err(error) => format!("rule evaluation error: {error}"),
@@ -137,8 +144,7 @@ fn used_fields(rules: &[Rule]) -> Option<BTreeSet<&str>> {
 
 /// Compiles an expression, with the words of Kubernetes if it cannot be.
 fn compile(text: &str) -> Result<Program, String> {
-    let words = |error| format!("Invalid value: {}: compilation failed: {error}", wire::quote(text));
-    Program::compile(text).map_err(words)
+    Program::compile(text).map_err(|error| format!("compilation failed: {error}"))
 }
 
 /// A type's name as messages give it.

@@ -8,6 +8,8 @@ use wire::FieldError;
 
 use crate::{Schema, default, validate};
 
+mod extensions;
+
 /// Keywords that may not stand inside `allOf`, `anyOf`, `oneOf` or `not`.
 const STRUCTURE: &[&str] = &["type", "default", "additionalProperties", "nullable", "title", "description"];
 
@@ -24,7 +26,9 @@ pub fn check_structural(schema: &Value, path: &str) -> Vec<FieldError> {
             errors.push(FieldError::invalid(format!("{path}.type"), other, "must be object at the root"));
         }
     }
+    extensions::root(schema, path, &mut errors);
     node(schema, path, &mut errors);
+    extensions::rules(schema, path, None, &mut errors);
     errors
 }
 
@@ -47,6 +51,7 @@ fn node(schema: &Value, path: &str, errors: &mut Vec<FieldError>) {
     }
     children(fields, path, errors);
     list(fields, path, errors);
+    extensions::node(fields, path, errors);
     for keyword in ["allOf", "anyOf", "oneOf"] {
         let branches = fields.get(keyword).and_then(Value::as_array).into_iter().flatten();
         for (index, branch) in branches.enumerate().filter(|_| !is_int_or_string(fields)) {
@@ -112,7 +117,7 @@ fn list(fields: &Map<String, Value>, path: &str, errors: &mut Vec<FieldError>) {
     let keys = fields.get("x-kubernetes-list-map-keys").and_then(Value::as_array);
     let at = format!("{path}.x-kubernetes-list-map-keys");
     if !matches!(kind, "" | "atomic" | "set" | "map") {
-        let supported = ["atomic", "map", "set"];
+        let supported = ["atomic", "set", "map"];
         errors.push(FieldError::not_supported(format!("{path}.x-kubernetes-list-type"), kind, &supported));
     }
     let keys = match (kind, keys) {

@@ -5,6 +5,7 @@ use wire::{FieldError, field::ErrorKind, field::Path};
 
 use crate::format::Format;
 use crate::node::{Kind, ListType, Schema};
+use crate::program;
 use crate::rules::{self, type_name};
 
 mod limits;
@@ -25,6 +26,7 @@ pub fn validate(schema: &Schema, value: &Value, old: Option<&Value>) -> Vec<Fiel
     if errors.iter().any(|error| blocks_rules(error.kind)) {
         errors.push(FieldError::invalid("<nil>", Value::Null, UNCHECKED));
     } else {
+        program::begin();
         apply_rules(schema, value, old, None, &mut errors);
     }
     errors

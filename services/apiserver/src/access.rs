@@ -39,7 +39,7 @@ pub(crate) use self::{
     tokens::{Bound, Tokens},
 };
 use self::{audit::Audit, authority::Authority, seats::Seats, signer::Signer, tokens::Statics};
-use crate::{body::BoxError, identity::Identity, route::Target, server::Config, verb};
+use crate::{body::BoxError, identity::Identity, registry::Registry, route::Target, server::Config, verb};
 
 /// Streams into a pod: opening one takes the right to create it, whatever the method. Kubernetes 1.36 asks the same of
 /// WebSockets, which begin with a GET.
@@ -139,8 +139,13 @@ impl Access {
     }
 
     /// A note of this request for the audit log; none where there is no log.
-    pub(crate) fn note(&self, identity: Option<&Identity>, request: &Parts) -> Option<Box<Note>> {
-        self.audit.as_ref().and_then(|_| Note::begin(identity, request)).map(Box::new)
+    pub(crate) fn note(
+        &self,
+        registry: &Registry,
+        identity: Option<&Identity>,
+        request: &Parts,
+    ) -> Option<Box<Note>> {
+        self.audit.as_ref().and_then(|_| Note::begin(registry, identity, request)).map(Box::new)
     }
 
     /// Writes the note down.

@@ -5,6 +5,7 @@
 
 mod account;
 mod addresses;
+mod definitions;
 mod jobs;
 mod limits;
 mod pods;
@@ -48,6 +49,9 @@ impl Admission {
     /// Conditions and companions of a create.
     pub(crate) fn create(&self, store: &Store, target: &Target, new: &mut Value) -> Result<Vec<Op>, Status> {
         let mut ops = Vec::new();
+        if let Some(definition) = target.kind.definition() {
+            ops.push(definitions::open(definition, target, object::name(new))?);
+        }
         if target.kind.namespaced {
             ops.push(open_namespace(store, target, object::name(new))?);
         }
@@ -63,7 +67,10 @@ impl Admission {
             }
             Body::Job => jobs::admit(target, new)?,
             Body::PersistentVolume => storage::protect(new, storage::VOLUME),
-            Body::CustomResourceDefinition => self.own_crd(new, &mut Vec::new())?,
+            Body::CustomResourceDefinition => match self.crd(object::name(new)) {
+                Some(ours) => definitions::keep(ours, new, &mut Vec::new()),
+                None => definitions::admit(store, new)?,
+            },
             _ => {}
         }
         Ok(ops)
@@ -80,14 +87,20 @@ impl Admission {
     ) -> Result<Vec<Op>, Status> {
         match kind.body {
             Body::Service => self.range.change(store, new, old),
-            Body::CustomResourceDefinition => self.own_crd(new, warnings).map(|()| Vec::new()),
+            Body::CustomResourceDefinition => {
+                match self.crd(object::name(new)) {
+                    Some(ours) => definitions::keep(ours, new, warnings),
+                    None => definitions::change(new)?,
+                }
+                Ok(Vec::new())
+            }
             _ => Ok(Vec::new()),
         }
     }
 
     /// Refuses a create that is valid but for which a quota has no room.
     pub(crate) fn judge_create(&self, store: &Store, target: &Target, new: &Value) -> Result<(), Status> {
-        quotas::admit(store, target.kind, &target.namespace, new, None)
+        quotas::admit(store, &target.kind, &target.namespace, new, None)
     }
 
     /// Refuses an update that is valid but not allowed.
@@ -129,22 +142,6 @@ impl Admission {
             )),
             _ => Ok(Vec::new()),
         }
-    }
-
-    /// Keeps a CRD as this build serves it: an older or newer document of ours may be applied, but changes nothing.
-    fn own_crd(&self, new: &mut Value, warnings: &mut Vec<String>) -> Result<(), Status> {
-        let name = object::name(new).to_owned();
-        let Some(ours) = self.crd(&name) else {
-            let resource = Qualified::new("apiextensions.k8s.io", "customresourcedefinitions");
-            let why = "this server serves the kinds it is built with; other kinds need a Kubernetes cluster";
-            return Err(Status::forbidden(resource, &name, why));
-        };
-        if new["spec"]["versions"] != ours["spec"]["versions"] {
-            warnings
-                .push(format!("{name} is served as this build defines it; the applied schema is not used"));
-        }
-        new["spec"] = ours["spec"].clone();
-        Ok(())
     }
 
     fn crd(&self, name: &str) -> Option<Value> {

@@ -19,10 +19,12 @@ use crate::{
     access::{Access, Note, Seat},
     admission::Admission,
     body::{self, Reply, RequestBody},
+    definitions::Definitions,
     identity::Identity,
     input,
     kubelet::KubeletConnector,
     meta_paths,
+    registry::Registry,
     route::{self, Route, Target},
     rules::Rules,
     verb::{self, Call},
@@ -31,6 +33,8 @@ use crate::{
 /// Everything a request may need.
 pub(crate) struct Core {
     pub(crate) store: Store,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) definitions: Arc<Definitions>,
     pub(crate) rules: Rules,
     pub(crate) admission: Admission,
     pub(crate) access: Access,
@@ -61,7 +65,7 @@ impl Core {
         let (mut parts, body) = request.into_parts();
         // It has told who the client is, and is nobody else's business.
         parts.headers.remove(header::AUTHORIZATION);
-        let mut note = self.access.note(identity.as_ref(), &parts);
+        let mut note = self.access.note(&self.registry, identity.as_ref(), &parts);
         let answer = match identity {
             Some(identity) => self.answer(&identity, parts, body, note.as_deref_mut()).await,
             None => Err(Status::unauthorized()),
@@ -87,7 +91,7 @@ impl Core {
         }
         let identity = acting.as_ref().unwrap_or(client);
         let query = Query::parse(parts.uri.query().unwrap_or_default());
-        let target = match route::parse(parts.uri.path()) {
+        let target = match route::parse(&self.registry, parts.uri.path()) {
             Route::Resource(target) => target,
             Route::Unknown => {
                 self.access.allow_unknown(identity, &parts, query.flag("watch"))?;
@@ -109,6 +113,14 @@ impl Core {
             Err(status) if !verb::is_stream(&target) => return Err(status),
             Err(_) => accept::Accept { encoding: accept::Encoding::Json, form: accept::Form::Object },
         };
+        // Controllers that look at every kind read metadata only: no schema is compiled for them.
+        let bare = matches!(verb, "get" | "list" | "watch")
+            && accept.form == accept::Form::Partial
+            && target.kind.has_stored_metadata()
+            && query.get("fieldSelector").is_none();
+        if !bare {
+            target.kind.ready(&self.store).await?;
+        }
         let (_seat, body) = self.turn(client, &target, &parts.method, body).await?;
         let call = Call::new(self, identity, target, query, accept, &parts);
         verb::dispatch(call, verb, parts, body).await

@@ -5,16 +5,18 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
-use kinds::Kind;
 use serde::Deserialize;
 use wire::{FieldSelector, LabelSelector, ListOptions, Status};
 
-use crate::stored::{self, Peek};
+use crate::{
+    registry::KindRef,
+    stored::{self, Peek},
+};
 
 /// A compiled selection.
 #[derive(Clone, Debug)]
 pub(crate) struct Filter {
-    kind: &'static Kind,
+    kind: KindRef,
     labels: LabelSelector,
     fields: FieldSelector,
     /// Whether a field other than name and namespace is asked about.
@@ -31,7 +33,7 @@ struct Labels<'a> {
 
 impl Filter {
     /// The selection of a request. Refuses fields that the kind does not know.
-    pub(crate) fn new(kind: &'static Kind, options: &ListOptions) -> Result<Self, Status> {
+    pub(crate) fn new(kind: &KindRef, options: &ListOptions) -> Result<Self, Status> {
         if let Err(why) = kinds::check_fields(kind, &options.fields) {
             return Err(Status::bad_request(format!(
                 "Unable to find \"{}, Resource={}\" that match label selector {:?}, field selector {:?}: {why}",
@@ -42,7 +44,7 @@ impl Filter {
             )));
         }
         let deep = options.fields.terms.iter().any(|term| !is_meta(&term.field));
-        Ok(Self { kind, labels: options.labels.clone(), fields: options.fields.clone(), deep })
+        Ok(Self { kind: kind.clone(), labels: options.labels.clone(), fields: options.fields.clone(), deep })
     }
 
     /// Whether everything is wanted.
@@ -74,11 +76,11 @@ impl Filter {
             return true;
         }
         let (namespace, name) = stored::name_of(key);
-        let object = if self.deep { stored::decode(self.kind, bytes).ok() } else { None };
+        let object = if self.deep { stored::decode(&self.kind, bytes).ok() } else { None };
         self.fields.matches(|field| match (field, &object) {
             ("metadata.name", _) => Some(Cow::Borrowed(name)),
             ("metadata.namespace", _) => Some(Cow::Borrowed(namespace)),
-            (field, Some(object)) => kinds::select_field(self.kind, object, field),
+            (field, Some(object)) => kinds::select_field(&self.kind, object, field),
             (_, None) => None,
         })
     }

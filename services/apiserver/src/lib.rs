@@ -7,6 +7,8 @@
 //!                                                          └─> stream ─> the node's endpoints (Config.kubelet)
 //! ```
 //!
+//! CustomResourceDefinitions ─> definitions ─> registry, which the route asks for kinds that are not in the table.
+//!
 //! **Invariants.**
 //! - One code path for each verb, over JSON and the kind table. A kind has rules (crate `kinds`), never a handler.
 //! - Every request has an identity; nothing is anonymous. What it may do, roles say (`access`).
@@ -18,7 +20,9 @@ mod accept;
 mod access;
 mod admission;
 mod body;
+mod conversion;
 mod core;
+mod definitions;
 mod filter;
 mod identity;
 mod input;
@@ -30,6 +34,7 @@ mod object;
 mod ownership;
 mod pki;
 mod random;
+mod registry;
 mod route;
 mod rules;
 mod seed;

@@ -24,7 +24,7 @@ pub(crate) fn answer(core: &Arc<Core>, parts: &Parts) -> Result<Reply, Status> {
     let path = parts.uri.path().trim_end_matches('/');
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match segments.as_slice() {
-        [] => Ok(body::json(StatusCode::OK, &json!({"paths": paths()}))),
+        [] => Ok(body::json(StatusCode::OK, &json!({"paths": paths(core)}))),
         ["version"] => Ok(body::json(StatusCode::OK, &version())),
         ["healthz" | "livez" | "readyz", ..] => Ok(health(core, path, parts)),
         [".well-known", "openid-configuration"] => {
@@ -34,10 +34,10 @@ pub(crate) fn answer(core: &Arc<Core>, parts: &Parts) -> Result<Reply, Status> {
             Ok(published("application/jwk-set+json", &core.access.tokens().key_set()))
         }
         ["openapi", "v3", rest @ ..] => Ok(openapi::answer(core, rest, &parts.headers)),
-        ["api"] | ["apis"] => roots(&parts.headers, path == "/api"),
-        ["api", "v1"] => Ok(discovery::resources("", "v1")),
-        ["apis", group] => Ok(discovery::group(group)),
-        ["apis", group, version] => Ok(discovery::resources(group, version)),
+        ["api"] | ["apis"] => roots(core, &parts.headers, path == "/api"),
+        ["api", "v1"] => Ok(discovery::resources(&core.registry, "", "v1")),
+        ["apis", group] => Ok(discovery::group(&core.registry, group)),
+        ["apis", group, version] => Ok(discovery::resources(&core.registry, group, version)),
         _ => Ok(body::not_served()),
     }
 }
@@ -50,10 +50,10 @@ fn published(kind: &'static str, value: &serde_json::Value) -> Reply {
     reply
 }
 
-fn roots(headers: &HeaderMap, core_group: bool) -> Result<Reply, Status> {
+fn roots(core: &Core, headers: &HeaderMap, core_group: bool) -> Result<Reply, Status> {
     match accept::negotiate(headers)?.form {
         Form::Discovery(version) => {
-            let bytes = discovery::aggregated(version, core_group);
+            let bytes = discovery::aggregated(&core.registry, version, core_group);
             let kind = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
             let mut reply = tagged(headers, &hash(&bytes), || bytes);
             if let Ok(kind) = HeaderValue::from_str(&kind) {
@@ -63,7 +63,7 @@ fn roots(headers: &HeaderMap, core_group: bool) -> Result<Reply, Status> {
             Ok(reply)
         }
         _ if core_group => Ok(body::json(StatusCode::OK, &discovery::core_versions())),
-        _ => Ok(body::json(StatusCode::OK, &discovery::groups())),
+        _ => Ok(body::json(StatusCode::OK, &discovery::groups(&core.registry))),
     }
 }
 
@@ -81,7 +81,7 @@ fn version() -> serde_json::Value {
     })
 }
 
-fn paths() -> Vec<String> {
+fn paths(core: &Core) -> Vec<String> {
     let fixed = [
         "/.well-known/openid-configuration",
         "/api",
@@ -95,7 +95,7 @@ fn paths() -> Vec<String> {
         "/version",
     ];
     let mut paths: Vec<String> = fixed.map(str::to_owned).into();
-    for kind in kinds::table().iter().filter(|kind| !kind.group.is_empty()) {
+    for kind in core.registry.all().iter().filter(|kind| !kind.group.is_empty()) {
         paths.push(format!("/apis/{}", kind.group));
         paths.push(format!("/apis/{}/{}", kind.group, kind.version));
     }

@@ -9,7 +9,7 @@ use merge::{
 use serde_json::Value;
 use wire::{Cause, Status};
 
-use crate::{core::Core, rules::subresource_name};
+use crate::{core::Core, registry::KindRef, rules::subresource_name};
 
 /// A writer of one request.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl Writer {
     }
 
     /// Records a create, update or patch in `new`'s managed fields.
-    pub(crate) fn track(&self, core: &Core, kind: &'static Kind, old: Option<&Value>, new: &mut Value) {
+    pub(crate) fn track(&self, core: &Core, kind: &KindRef, old: Option<&Value>, new: &mut Value) {
         apply::track_update(core.rules.schema(kind), old, new, &self.manager(kind));
     }
 
@@ -49,7 +49,7 @@ impl Writer {
     pub(crate) fn apply(
         &self,
         core: &Core,
-        kind: &'static Kind,
+        kind: &KindRef,
         live: Option<&Value>,
         applied: &Value,
         force: bool,

@@ -1,9 +1,10 @@
-//! What a URL names: a resource of the kind table, or a path that is none.
+//! What a URL names: a resource of a kind that is served, or a path that is none.
 
 use std::borrow::Cow;
 
 use http::Method;
-use kinds::Kind;
+
+use crate::registry::{KindRef, Registry};
 
 /// What a request is about.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(crate) enum Route {
 #[derive(Debug)]
 pub(crate) struct Target {
     /// The kind, in the version asked for.
-    pub(crate) kind: &'static Kind,
+    pub(crate) kind: KindRef,
     /// Empty for cluster-scoped kinds and for lists over all namespaces.
     pub(crate) namespace: String,
     /// Empty for collections.
@@ -34,7 +35,7 @@ pub(crate) struct Target {
 }
 
 /// Reads a path.
-pub(crate) fn parse(path: &str) -> Route {
+pub(crate) fn parse(registry: &Registry, path: &str) -> Route {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let (group, version, rest) = match segments.as_slice() {
         ["api", version, rest @ ..] => ("", *version, rest),
@@ -43,11 +44,11 @@ pub(crate) fn parse(path: &str) -> Route {
     };
     match rest {
         [] | [""] => Route::Path,
-        rest => target(group, version, rest).map_or(Route::Unknown, Route::Resource),
+        rest => target(registry, group, version, rest).map_or(Route::Unknown, Route::Resource),
     }
 }
 
-fn target(group: &str, version: &str, segments: &[&str]) -> Option<Target> {
+fn target(registry: &Registry, group: &str, version: &str, segments: &[&str]) -> Option<Target> {
     let (watch, segments) = match segments {
         ["watch", rest @ ..] if !rest.is_empty() => (true, rest),
         rest => (false, rest),
@@ -64,7 +65,7 @@ fn target(group: &str, version: &str, segments: &[&str]) -> Option<Target> {
         [plural, name, subresource, rest @ ..] => (plural, *name, *subresource, rest),
         [] => return None,
     };
-    let kind = kinds::lookup(group, version, plural)?;
+    let kind = registry.lookup(group, version, plural)?;
     let scoped = !namespace.is_empty();
     let fits = if kind.namespaced { scoped || name.is_empty() } else { !scoped };
     let tail_fits = rest.is_empty() || subresource == "proxy";
@@ -109,12 +110,12 @@ fn decoded(text: &str) -> String {
 
 impl Target {
     /// The plural with its group, for messages.
-    pub(crate) fn resource(&self) -> wire::Qualified<'static> {
+    pub(crate) fn resource(&self) -> wire::Qualified<'_> {
         self.kind.resource()
     }
 
     /// The kind with its group, for messages.
-    pub(crate) fn kind_name(&self) -> wire::Qualified<'static> {
+    pub(crate) fn kind_name(&self) -> wire::Qualified<'_> {
         self.kind.qualified_kind()
     }
 }

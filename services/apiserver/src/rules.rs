@@ -6,12 +6,12 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use kinds::Kind;
+use kinds::{Body, Kind};
 use schema::{Document, Schema};
 use serde_json::Value;
 use wire::{FieldError, FieldValidation, Status};
 
-use crate::{body::BoxError, object};
+use crate::{body::BoxError, object, registry::KindRef};
 
 /// The schemas of all kinds.
 pub(crate) struct Rules {
@@ -41,21 +41,22 @@ impl Rules {
     }
 
     /// The schema of a kind.
-    pub(crate) fn schema(&self, kind: &'static Kind) -> &Schema {
-        self.schemas.get(&(&*kind.group, &*kind.version, &*kind.kind)).map_or(&self.any, AsRef::as_ref)
+    pub(crate) fn schema<'a>(&'a self, kind: &'a KindRef) -> &'a Schema {
+        let built_in = || self.schemas.get(&(&*kind.group, &*kind.version, &*kind.kind)).map(AsRef::as_ref);
+        kind.defined_schema().or_else(built_in).unwrap_or(&self.any)
     }
 
     /// Drops what the kind does not know from what a client sent, and names it.
     ///
     /// # Errors
     /// 400 when a value has a type that its field cannot take.
-    pub(crate) fn trim(&self, kind: &'static Kind, value: &mut Value) -> Result<Problems, Status> {
+    pub(crate) fn trim(&self, kind: &KindRef, value: &mut Value) -> Result<Problems, Status> {
         self.trim_typed(kind, value).map_err(|why| Status::undecodable(&kind.kind, &kind.version, why))
     }
 
     /// The same; `Err` is the decoder's text, for those who answer otherwise. Custom kinds are checked for their
     /// metadata only: the rest is for validation.
-    pub(crate) fn trim_typed(&self, kind: &'static Kind, value: &mut Value) -> Result<Problems, String> {
+    pub(crate) fn trim_typed(&self, kind: &KindRef, value: &mut Value) -> Result<Problems, String> {
         let schema = self.schema(kind);
         if !matches!(value.get("metadata"), None | Some(Value::Null | Value::Object(_))) {
             return Err(
@@ -73,7 +74,7 @@ impl Rules {
     }
 
     /// Sets what is absent and has a default.
-    pub(crate) fn fill(&self, kind: &'static Kind, value: &mut Value) {
+    pub(crate) fn fill(&self, kind: &KindRef, value: &mut Value) {
         schema::default(self.schema(kind), value);
         kinds::default(kind, value);
     }
@@ -81,7 +82,7 @@ impl Rules {
     /// Refuses what may not be stored.
     pub(crate) fn validate(
         &self,
-        kind: &'static Kind,
+        kind: &KindRef,
         subresource: &str,
         new: &Value,
         old: Option<&Value>,
@@ -89,6 +90,10 @@ impl Rules {
         let mut errors = Vec::new();
         if kind.custom().is_some() {
             errors.extend(schema::validate(self.schema(kind), new, old));
+        }
+        let defines = matches!(kind.body, Body::CustomResourceDefinition) && subresource.is_empty();
+        if defines && old.is_none_or(|old| old["spec"]["versions"] != new["spec"]["versions"]) {
+            errors.extend(schema::check_versions(&new["spec"]));
         }
         errors.extend(match old {
             Some(old) => kinds::validate_update(kind, subresource_name(subresource), new, old),

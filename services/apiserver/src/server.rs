@@ -25,10 +25,12 @@ use crate::{
     admission::{Admission, Range},
     body::{self, BoxError, ReplyBody, RequestBody},
     core::Core,
+    definitions::Definitions,
     identity::Identity,
     kubelet::{KubeletConnector, NoKubelet},
     listen::Listener,
     pki::{Pki, PkiError},
+    registry::Registry,
     rules::Rules,
     seed,
 };
@@ -153,10 +155,14 @@ impl Server {
         let address = listener.address().map_err(listen_error)?;
         let url = url(address);
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let registry = Arc::new(Registry::default());
+        let definitions = Definitions::start(&store, &registry, &crds, &tasks, &shutdown).await;
         let core = Arc::new(Core {
             access: Access::build(kept, &config, &store, &tasks, &shutdown),
             url,
             store,
+            registry,
+            definitions,
             rules,
             admission: Admission::new(Range::new(network, prefix), &crds),
             kubelet: config.kubelet,
@@ -184,12 +190,7 @@ impl Server {
 
     /// A client in this process, acting as `identity`, with no socket in between. Needs a running tokio runtime.
     pub fn client(&self, identity: Identity) -> kube::Client {
-        let core = self.core.clone();
-        let service = tower_service(move |request: Request<kube::client::Body>| {
-            let (core, identity) = (core.clone(), identity.clone());
-            in_process(core, identity, request)
-        });
-        kube::Client::new(service, self.default_namespace.as_str())
+        client_of(&self.core, identity, &self.default_namespace)
     }
 
     /// Serves HTTPS until `shutdown`, then ends watches and streams, and waits a few seconds for open requests.
@@ -231,6 +232,16 @@ fn url(mut address: SocketAddr) -> String {
         });
     }
     format!("https://{address}")
+}
+
+/// A client in this process.
+pub(crate) fn client_of(core: &Arc<Core>, identity: Identity, namespace: &str) -> kube::Client {
+    let core = core.clone();
+    let service = tower_service(move |request: Request<kube::client::Body>| {
+        let (core, identity) = (core.clone(), identity.clone());
+        in_process(core, identity, request)
+    });
+    kube::Client::new(service, namespace)
 }
 
 /// Answers a request of this process. Only an upgrade (exec, attach, port-forward) goes over a pipe, because it needs a

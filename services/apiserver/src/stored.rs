@@ -10,7 +10,7 @@ use serde_json::{Value, value::RawValue};
 use store::{Entry, Template};
 use wire::Status;
 
-use crate::{body::to_json, object, versions};
+use crate::{body::to_json, object, registry::KindRef, versions};
 
 const MARK: &[u8] = br#""metadata":{"resourceVersion":""#;
 /// The mark stands within this many bytes of the start.
@@ -99,20 +99,20 @@ pub(crate) fn with_revision(bytes: &Bytes, revision: u64) -> Bytes {
 }
 
 /// Parses stored bytes into the version of `kind`.
-pub(crate) fn decode(kind: &Kind, bytes: &[u8]) -> Result<Value, Status> {
+pub(crate) fn decode(kind: &KindRef, bytes: &[u8]) -> Result<Value, Status> {
     let value =
         serde_json::from_slice(bytes).map_err(|error| Status::internal(format!("stored object: {error}")))?;
     versions::from_storage(kind, value)
 }
 
 /// Parses an entry into the version of `kind`.
-pub(crate) fn decode_entry(kind: &Kind, entry: &Entry) -> Result<Value, Status> {
+pub(crate) fn decode_entry(kind: &KindRef, entry: &Entry) -> Result<Value, Status> {
     decode(kind, &entry.value)
 }
 
-/// The bytes to serve for stored bytes: the same ones, unless the version asked for is not the stored one.
-pub(crate) fn served(kind: &Kind, bytes: &Bytes) -> Result<Bytes, Status> {
-    if versions::is_storage(kind) {
+/// The bytes to serve for stored bytes: the same ones, unless the kind is shown in another form than the stored one.
+pub(crate) fn served(kind: &KindRef, bytes: &Bytes) -> Result<Bytes, Status> {
+    if versions::is_as_stored(kind) {
         return Ok(bytes.clone());
     }
     Ok(to_json(&decode(kind, bytes)?).into())

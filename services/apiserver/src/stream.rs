@@ -104,6 +104,17 @@ fn unassigned(name: &str, subresource: &str) -> Result<Reply, Status> {
     Err(Status::bad_request(format!("pod {name} does not have a host assigned")))
 }
 
+/// A pod behind a port of a service, and the pod's port.
+pub(crate) fn behind(
+    core: &Core,
+    namespace: &str,
+    service: &str,
+    port: u64,
+) -> Result<(String, u16), Status> {
+    let found = proxy::behind(core, namespace, &format!("{service}:{port}"))?;
+    Ok((found.pod, found.port))
+}
+
 async fn forward(
     core: &Arc<Core>,
     passage: Passage<'_>,

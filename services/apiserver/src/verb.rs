@@ -15,17 +15,19 @@ mod watch;
 
 use std::sync::Arc;
 
-use http::{HeaderValue, header, request::Parts};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use jiff::Timestamp;
-use kinds::Kind;
 use wire::{Query, Status};
 
 use crate::{
     accept::Accept,
     body::{Reply, RequestBody},
+    conversion,
     core::Core,
     identity::Identity,
     input,
+    registry::KindRef,
     route::Target,
     stored, stream,
     view::View,
@@ -57,7 +59,7 @@ pub(crate) async fn dispatch(
     parts: Parts,
     body: RequestBody,
 ) -> Result<Reply, Status> {
-    call.warnings.extend(call.kind().deprecation.iter().map(ToString::to_string));
+    call.warnings.extend(call.target.kind.deprecation.iter().map(ToString::to_string));
     let verbs = match call.target.subresource.as_str() {
         "" => call.kind().verbs,
         subresource => match call.kind().subresource(subresource) {
@@ -71,9 +73,9 @@ pub(crate) async fn dispatch(
     let unnamed = call.target.name.is_empty() && matches!(verb, "update" | "patch");
     let answer = match (verb, call.target.subresource.as_str()) {
         _ if unnamed || !verbs.contains(&verb) => Err(Status::method_not_allowed()),
-        ("watch", "") => watch::watch(&call),
-        ("list", "") => list::list(&call),
-        ("get", "" | "status") => get::get(&call),
+        ("watch", "") => watch::watch(&call).await,
+        ("list", "") => list::list(&call).await,
+        ("get", "" | "status") => get::get(&call).await,
         (_, "" | "status" | "finalize") => {
             let body = input::read(body).await?;
             Box::pin(write(&mut call, verb, &parts, &body)).await
@@ -128,8 +130,8 @@ impl<'a> Call<'a> {
     }
 
     /// The kind, in the version asked for.
-    pub(crate) fn kind(&self) -> &'static Kind {
-        self.target.kind
+    pub(crate) fn kind(&self) -> &KindRef {
+        &self.target.kind
     }
 
     /// The store's key of the object.
@@ -140,6 +142,17 @@ impl<'a> Call<'a> {
     /// How the answer is shown.
     pub(crate) fn view(&self) -> Result<View, Status> {
         View::new(self.kind(), self.accept, &self.query)
+    }
+
+    /// A reply with one object, given as stored bytes.
+    pub(crate) async fn reply(&self, status: StatusCode, bytes: Bytes) -> Result<Reply, Status> {
+        let bytes = self.readable(bytes).await?;
+        self.view()?.reply(status, &bytes)
+    }
+
+    /// Stored bytes as they can be read.
+    pub(crate) async fn readable(&self, bytes: Bytes) -> Result<Bytes, Status> {
+        conversion::readable(self.core, self.kind(), bytes).await
     }
 
     /// 404 for the object.

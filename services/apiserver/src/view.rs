@@ -1,13 +1,13 @@
 //! How objects are shown: as they are, as rows of a table, or by their metadata only.
 //!
-//! **Invariant:** objects in their stored version, shown as JSON, are passed through as bytes and never parsed.
+//! **Invariant:** objects in their stored version, shown as JSON, are passed through as bytes and never parsed. (Those of
+//! foreign definitions are: their schema may have changed since they were written.)
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use jiff::Timestamp;
-use kinds::Kind;
 use serde_json::{Map, Value, json};
 use wire::{Query, Row, Status, Table};
 
@@ -15,6 +15,7 @@ use crate::{
     accept::{Accept, Encoding, Form},
     body::{self, Reply, to_json},
     object,
+    registry::KindRef,
     stored::{self, Peek},
 };
 
@@ -27,9 +28,9 @@ enum Include {
 }
 
 /// One way to show objects of one kind.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct View {
-    kind: &'static Kind,
+    kind: KindRef,
     accept: Accept,
     include: Include,
 }
@@ -46,7 +47,7 @@ pub(crate) struct ListMeta {
 
 impl View {
     /// The view that a request asks for.
-    pub(crate) fn new(kind: &'static Kind, accept: Accept, query: &Query) -> Result<Self, Status> {
+    pub(crate) fn new(kind: &KindRef, accept: Accept, query: &Query) -> Result<Self, Status> {
         let include = match query.get("includeObject").unwrap_or_default() {
             "" | "Metadata" => Include::Metadata,
             "None" => Include::Nothing,
@@ -56,7 +57,7 @@ impl View {
             }
             _ => Include::Metadata,
         };
-        Ok(Self { kind, accept, include })
+        Ok(Self { kind: kind.clone(), accept, include })
     }
 
     /// A reply with one object, given as stored bytes.
@@ -84,8 +85,8 @@ impl View {
         if self.accept.form != Form::Table {
             return self.item(bytes);
         }
-        let value = stored::decode(self.kind, bytes)?;
-        let columns = if columns { kinds::columns(self.kind) } else { Vec::new() };
+        let value = stored::decode(&self.kind, bytes)?;
+        let columns = if columns { kinds::columns(&self.kind) } else { Vec::new() };
         let meta = json!({"resourceVersion": object::text(&value, "resourceVersion")});
         let row = self.row(&value, bytes)?;
         Ok(to_json(&Table::new(meta, columns, vec![row])).into())
@@ -117,10 +118,11 @@ impl View {
 
     fn item(&self, bytes: &Bytes) -> Result<Bytes, Status> {
         match self.accept.form {
-            Form::Object | Form::Discovery(_) => stored::served(self.kind, bytes),
-            Form::Partial => partial(&stored::served(self.kind, bytes)?),
+            Form::Object | Form::Discovery(_) => stored::served(&self.kind, bytes),
+            Form::Partial if self.kind.has_stored_metadata() => partial(bytes),
+            Form::Partial => partial(&stored::served(&self.kind, bytes)?),
             Form::Table => {
-                let value = stored::decode(self.kind, bytes)?;
+                let value = stored::decode(&self.kind, bytes)?;
                 Ok(to_json(&self.row(&value, bytes)?).into())
             }
         }
@@ -132,10 +134,10 @@ impl View {
             Include::Object => value.clone(),
             Include::Metadata => {
                 let read = |bytes: Bytes| serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-                partial(&stored::served(self.kind, bytes)?).map(read)?
+                partial(&stored::served(&self.kind, bytes)?).map(read)?
             }
         };
-        Ok(Row { object, ..kinds::row(self.kind, value, Timestamp::now()) })
+        Ok(Row { object, ..kinds::row(&self.kind, value, Timestamp::now()) })
     }
 
     fn list_head(&self, meta: &ListMeta) -> Vec<u8> {
@@ -158,7 +160,7 @@ impl View {
         head.pop();
         if self.accept.form == Form::Table {
             head.extend_from_slice(b",\"columnDefinitions\":");
-            head.extend(to_json(&kinds::columns(self.kind)));
+            head.extend(to_json(&kinds::columns(&self.kind)));
         }
         head.extend_from_slice(format!(",\"{items}\":[").as_bytes());
         head

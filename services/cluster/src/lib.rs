@@ -10,6 +10,7 @@
 //! quotas      each ResourceQuota says what is used
 //! accounts    every namespace has its service account `default` and the CA's certificate
 //! expiry      events are forgotten after an hour
+//! definitions owners, namespaces and quotas take in the kinds of CustomResourceDefinitions, and let them go
 //! ```
 //!
 //! Each observes through informers, decides in a pure function and acts by guarded writes. On Kubernetes none of this runs.
@@ -20,6 +21,7 @@
 mod accounts;
 mod apps;
 mod config;
+mod definitions;
 mod endpoints;
 mod expiry;
 mod guarded;

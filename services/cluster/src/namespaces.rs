@@ -2,7 +2,7 @@
 mod conditions;
 
 use crate::guarded::outcome;
-use crate::resources::Resource;
+use crate::resources::{Resource, Resources};
 use conditions::Remaining;
 use futures::stream::{self, StreamExt as _};
 use k8s_openapi::api::core::v1::Namespace;
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(crate) struct Namespaces {
     client: Client,
-    resources: Arc<[Resource]>,
+    resources: Arc<Resources>,
     queue: Queue<Key>,
 }
 
@@ -41,9 +41,8 @@ pub(crate) struct View {
 // === impl Namespaces ===
 
 impl Namespaces {
-    pub(crate) fn new(client: Client, resources: &[Resource]) -> Namespaces {
-        let resources = resources.iter().filter(|resource| resource.namespaced).cloned().collect();
-        Namespaces { client, resources, queue: Queue::default() }
+    pub(crate) fn new(client: Client, resources: &Arc<Resources>) -> Namespaces {
+        Namespaces { client, resources: Arc::clone(resources), queue: Queue::default() }
     }
 
     pub(crate) fn changed(&self, change: &Change<'_, View>) {
@@ -73,11 +72,13 @@ impl Namespaces {
         let mut remaining = Remaining::default();
         // Pods first: what they run may still need their secrets, claims and network policies.
         let is_pod = |resource: &&Resource| resource.api.group.is_empty() && resource.api.plural == "pods";
-        for resource in self.resources.iter().filter(is_pod) {
+        let resources = self.resources.current();
+        let namespaced = || resources.iter().filter(|resource| resource.namespaced);
+        for resource in namespaced().filter(is_pod) {
             self.delete_all(name, resource, &mut remaining).await;
         }
         if remaining.is_empty() {
-            for resource in self.resources.iter().filter(|resource| !is_pod(resource)) {
+            for resource in namespaced().filter(|resource| !is_pod(resource)) {
                 self.delete_all(name, resource, &mut remaining).await;
             }
         }

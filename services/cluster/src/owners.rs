@@ -7,7 +7,7 @@ mod act;
 mod decide;
 mod graph;
 
-pub(crate) use graph::Graph;
+pub(crate) use graph::{Graph, Watch};
 
 use crate::guarded::outcome;
 use kube::Client;

@@ -3,7 +3,7 @@
 //! Only for people: admission counts for itself, so nothing depends on these numbers being fresh.
 
 use crate::guarded::outcome;
-use crate::resources::Resource;
+use crate::resources::{Resource, Resources};
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kinds::quota::{self, Amounts};
 use kube::api::{DynamicObject, ListParams};
@@ -26,10 +26,11 @@ pub(crate) struct Quotas {
     watched: Informer<ResourceQuota, ResourceQuota>,
 }
 
+/// Counts what is used.
 #[derive(Clone)]
-struct Counter {
+pub(crate) struct Counter {
     client: Client,
-    resources: Arc<[Resource]>,
+    resources: Arc<Resources>,
     queue: Queue<Key>,
     quotas: Reader<ResourceQuota>,
 }
@@ -37,29 +38,19 @@ struct Counter {
 // === impl Quotas ===
 
 impl Quotas {
-    pub(crate) fn new(client: Client, resources: &[Resource]) -> Quotas {
+    pub(crate) fn new(client: Client, resources: &Arc<Resources>) -> Quotas {
         let queue = Queue::<Key>::default();
         let on_quota = queue.clone();
         let watched =
             Informer::new(client.clone(), informer::Config::default(), |quota: ResourceQuota| quota)
                 .index(BY_NAMESPACE, |key, _| vec![key.namespace.clone()])
                 .on_change(move |change| on_quota.add_after(change.key.clone(), QUIET));
-        let namespaced = resources.iter().filter(|resource| resource.namespaced).cloned().collect();
-        let counter = Counter { client, resources: namespaced, queue, quotas: watched.reader() };
+        let counter = Counter { client, resources: Arc::clone(resources), queue, quotas: watched.reader() };
         Quotas { counter, watched }
     }
 
-    /// To be called when an object of any kind changes.
-    pub(crate) fn listener<T>(&self) -> impl Fn(&Change<'_, T>) + Send + Sync + 'static + use<T> {
-        let counter = self.counter.clone();
-        move |change| {
-            if change.key.namespace.is_empty() || counter.quotas.is_empty() {
-                return;
-            }
-            for (key, _) in counter.quotas.by_index(BY_NAMESPACE, &change.key.namespace) {
-                counter.queue.add_after(key, QUIET);
-            }
-        }
+    pub(crate) fn counter(&self) -> Counter {
+        self.counter.clone()
     }
 
     pub(crate) async fn run(self, shutdown: CancellationToken) {
@@ -82,12 +73,25 @@ impl Quotas {
 // === impl Counter ===
 
 impl Counter {
+    /// To be called when an object of any kind changes.
+    pub(crate) fn listener<T>(&self) -> impl Fn(&Change<'_, T>) + Send + Sync + 'static + use<T> {
+        let counter = self.clone();
+        move |change| {
+            if change.key.namespace.is_empty() || counter.quotas.is_empty() {
+                return;
+            }
+            for (key, _) in counter.quotas.by_index(BY_NAMESPACE, &change.key.namespace) {
+                counter.queue.add_after(key, QUIET);
+            }
+        }
+    }
+
     async fn count(&self, key: &Key) -> Result<Outcome, kube::Error> {
         let Some(quota) = self.quotas.get(key) else { return Ok(Outcome::Done) };
         let value = serde_json::to_value(&*quota).map_err(kube::Error::SerdeError)?;
         let hard = quota::hard(&value);
         let mut used: Amounts = hard.keys().map(|name| (name.clone(), Quantity::ZERO)).collect();
-        for resource in self.resources.iter() {
+        for resource in self.resources.current().iter().filter(|resource| resource.namespaced) {
             let (group, plural) = (&resource.api.group, &resource.api.plural);
             if hard.keys().any(|name| quota::provides(group, plural, name)) {
                 let more = self.used(key, resource, &value).await?;

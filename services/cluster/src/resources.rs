@@ -1,9 +1,11 @@
-//! Which kinds the server has, by discovery.
+//! Which kinds the server has, by discovery: those that it always has, and those of CustomResourceDefinitions, which come and go.
 use futures::future::try_join_all;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResource, APIResourceList};
 use kube::Client;
 use kube::core::ApiResource;
 use kubekit::Backoff;
+use parking_lot::RwLock;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A kind whose objects can be listed, watched and deleted.
@@ -11,6 +13,43 @@ use std::time::Duration;
 pub(crate) struct Resource {
     pub(crate) api: ApiResource,
     pub(crate) namespaced: bool,
+}
+
+/// The kinds of this moment.
+#[derive(Debug)]
+pub(crate) struct Resources(RwLock<Arc<[Resource]>>);
+
+// === impl Resources ===
+
+impl Resources {
+    pub(crate) fn new(resources: Vec<Resource>) -> Resources {
+        Resources(RwLock::new(resources.into()))
+    }
+
+    pub(crate) fn current(&self) -> Arc<[Resource]> {
+        Arc::clone(&self.0.read())
+    }
+
+    pub(crate) fn replace(&self, resources: Vec<Resource>) {
+        *self.0.write() = resources.into();
+    }
+}
+
+// === impl Resource ===
+
+impl Resource {
+    /// The same kind, if maybe in another version.
+    pub(crate) fn is_about_the_same(&self, other: &Resource) -> bool {
+        self.api.group == other.api.group
+            && self.api.plural == other.api.plural
+            && self.api.kind == other.api.kind
+            && self.namespaced == other.namespaced
+    }
+
+    /// Whether requests about it are the same.
+    pub(crate) fn is_the_same(&self, other: &Resource) -> bool {
+        self.is_about_the_same(other) && self.api.version == other.api.version
+    }
 }
 
 /// Asks until the server answers.

@@ -1,10 +1,12 @@
 //! Puts the controllers together: informers that several share, and one task for each part.
 use crate::accounts::Accounts;
 use crate::apps::{Apps, BY_CONTROLLER};
+use crate::definitions::{self, Definitions};
 use crate::endpoints::Endpoints;
 use crate::namespaces::{self, Namespaces};
 use crate::owners::{self, Graph};
 use crate::quotas::Quotas;
+use crate::resources::Resources;
 use crate::scheduler::Scheduler;
 use crate::view::{NodeView, PodView};
 use crate::volumes::{self, ClaimView, ClassView, VolumeView, Volumes};
@@ -13,6 +15,7 @@ use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVo
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Client;
 use kubekit::{Backoff, EventRecorder, Informer, informer};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,11 +27,19 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) {
     let token = || shutdown.clone();
     tasks.spawn(plant(client.clone(), token()));
     tasks.spawn(expiry::run(client.clone(), Duration::from_secs(config.event_seconds.into()), token()));
+    let (graph, watches) = Graph::new(&client, &resources);
+    let places: Vec<bool> = resources.iter().map(definitions::is_definition).collect();
+    let resources = Arc::new(Resources::new(resources));
     let namespaces = Namespaces::new(client.clone(), &resources);
     let quotas = Quotas::new(client.clone(), &resources);
-    let (graph, watches) = Graph::new(&client, resources);
-    let watches = watches.into_iter().map(|watch| watch.on_change(quotas.listener()));
-    watches.for_each(|watch| drop(tasks.spawn(watch.run(token()))));
+    let counter = quotas.counter();
+    let definitions = Definitions::new(&client, &resources, &graph, quotas.counter());
+    for (watch, defines) in watches.into_iter().zip(places) {
+        let watch = watch.on_change(counter.listener());
+        let watch = if defines { watch.on_change(definitions.listener()) } else { watch };
+        tasks.spawn(watch.run(token()));
+    }
+    tasks.spawn(definitions.run(token()));
     tasks.spawn(quotas.run(token()));
     tasks.spawn(owners::run(client.clone(), graph, token()));
     people(&client, &config, namespaces, &mut tasks, &shutdown);

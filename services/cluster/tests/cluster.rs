@@ -3,6 +3,7 @@
 
 mod cluster {
     mod apps;
+    mod definitions;
     mod owners;
     mod people;
     mod scheduling;

@@ -31,6 +31,9 @@ pub(super) fn crd(crd: &mut Value) {
         set_default(names, "listKind", format!("{kind}List"));
     }
     set_default(spec, "conversion", json!({"strategy": "None"}));
+    let service =
+        spec.pointer_mut("/conversion/webhook/clientConfig/service").filter(|service| service.is_object());
+    service.into_iter().for_each(|service| set_default(service, "port", 443));
     for version in items_mut(spec, "/versions") {
         crate::value::drop_nulls(version);
     }

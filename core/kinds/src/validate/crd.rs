@@ -5,10 +5,13 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use wire::{FieldError, Path, names};
 
-use super::{Errors, each, one_of, required, subdomain};
+use super::{Errors, each, immutable, one_of, required, subdomain};
 use crate::value::{flag, items, text};
 
-const TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
+mod conversion;
+mod version;
+
+const APPROVAL: &str = "api-approved.kubernetes.io";
 
 /// A CustomResourceDefinition.
 pub(super) fn crd(crd: &Value, errors: &mut Errors) {
@@ -29,9 +32,79 @@ pub(super) fn crd(crd: &Value, errors: &mut Errors) {
     one_of(errors, &path.child("scope"), text(spec, "/scope"), &["Cluster", "Namespaced"]);
     crd_names(spec, &path.child("names"), errors);
     versions(spec, &path.child("versions"), errors);
-    let conversion = path.child("conversion");
-    let strategy = text(spec, "/conversion/strategy");
-    one_of(errors, &conversion.child("strategy"), strategy, &["None", "Webhook"]);
+    if let Some(conversion) = spec.get("conversion").filter(|conversion| !conversion.is_null()) {
+        conversion::conversion(conversion, &path.child("conversion"), errors);
+    }
+    stored_versions(crd, errors);
+    if flag(spec, "/preserveUnknownFields") {
+        let why = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in \
+                   spec.versions[*].schema instead";
+        errors.push(FieldError::invalid(path.child("preserveUnknownFields"), true, why));
+    }
+}
+
+/// A definition in one of Kubernetes' own groups says who approved it. `old`: one that said nothing new is let pass.
+pub(super) fn approval(crd: &Value, old: Option<&Value>, errors: &mut Errors) {
+    let group = text(crd, "/spec/group");
+    let own = ["k8s.io", "kubernetes.io"];
+    // A suffix of whole labels.
+    if !own
+        .iter()
+        .any(|own| group.strip_suffix(own).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+    {
+        return;
+    }
+    let told = |crd: &Value| {
+        let annotations = crd.pointer("/metadata/annotations");
+        let annotation =
+            annotations.and_then(|annotations| annotations.get(APPROVAL)).and_then(Value::as_str);
+        annotation.unwrap_or_default().to_owned()
+    };
+    let (found, see) = (told(crd), "see https://github.com/kubernetes/enhancements/pull/1111");
+    let is_url = found.split_once("://").is_some_and(|(scheme, host)| !scheme.is_empty() && !host.is_empty());
+    if old.is_some_and(|old| told(old) == found) || found.starts_with("unapproved") || is_url {
+        return;
+    }
+    let (metadata, annotations) = (Path::root("metadata"), "annotations");
+    let annotations = metadata.child(annotations);
+    let at = annotations.key(APPROVAL);
+    errors.push(if found.is_empty() {
+        let why = format!("protected groups must have approval annotation {}, {see}", wire::quote(APPROVAL));
+        FieldError::required(at, why)
+    } else {
+        let why = format!(
+            "protected groups must have approval annotation {} with either a URL or a reason starting with \
+             \"unapproved\", {see}",
+            wire::quote(APPROVAL)
+        );
+        FieldError::invalid(at, found, why)
+    });
+}
+
+/// A version in which objects may be stored has to stay.
+fn stored_versions(crd: &Value, errors: &mut Errors) {
+    let Some(stored) = crd.pointer("/status/storedVersions").and_then(Value::as_array) else { return };
+    let path = Path::root("status");
+    let path = path.child("storedVersions");
+    for (index, name) in stored.iter().filter_map(Value::as_str).enumerate() {
+        if !items(crd, "/spec/versions").any(|version| text(version, "/name") == name) {
+            let why = format!(
+                "missing from spec.versions; {name} was previously a storage version, and must remain in \
+                 spec.versions until a storage migration ensures no data remains persisted in {name} and removes \
+                 {name} from status.storedVersions"
+            );
+            errors.push(FieldError::invalid(path.index(index), name, why));
+        }
+    }
+}
+
+/// What may not change: the name's parts never, scope and kind once the definition has been served.
+pub(super) fn change(new: &Value, old: &Value, errors: &mut Errors) {
+    let mut fixed = vec!["/spec/group", "/spec/names/plural"];
+    if crate::definition::is_established(old) {
+        fixed.extend(["/spec/scope", "/spec/names/kind"]);
+    }
+    immutable(new, old, &fixed, errors);
 }
 
 fn crd_names(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
@@ -60,6 +133,10 @@ fn crd_names(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
     for (index, name) in items(spec, "/names/shortNames").filter_map(Value::as_str).enumerate() {
         each(errors, &short.index(index), name, names::dns1035_label(name));
     }
+    let categories = path.child("categories");
+    for (index, name) in items(spec, "/names/categories").filter_map(Value::as_str).enumerate() {
+        each(errors, &categories.index(index), name, names::dns1035_label(name));
+    }
     let (kind, list) = (text(spec, "/names/kind"), text(spec, "/names/listKind"));
     if !kind.is_empty() && kind == list {
         let why = "kind and listKind may not be the same";
@@ -81,8 +158,9 @@ fn versions(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
             let why = "schemas are required";
             errors.push(FieldError::required(schema.child("openAPIV3Schema"), why));
         }
-        columns(version, &at.child("additionalPrinterColumns"), errors);
+        version::deprecation(version, &at, errors);
     }
+    parts(spec, path, errors);
     let stored = items(spec, "/versions").filter(|v| flag(v, "/storage")).count();
     if stored != 1 {
         let given: Vec<Value> = items(spec, "/versions").map(|v| Value::from(text(v, "/name"))).collect();
@@ -91,18 +169,31 @@ fn versions(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
     }
 }
 
-fn columns(version: &Value, path: &Path<'_>, errors: &mut Errors) {
-    for (index, column) in items(version, "/additionalPrinterColumns").enumerate() {
-        let at = path.index(index);
-        required(errors, &at.child("name"), text(column, "/name"));
-        let kind = text(column, "/type");
-        if kind.is_empty() {
-            let why = format!("must be one of {}", TYPES.join(","));
-            errors.push(FieldError::required(at.child("type"), why));
-        } else if !TYPES.contains(&kind) {
-            let why = format!("must be one of {}", TYPES.join(","));
-            errors.push(FieldError::invalid(at.child("type"), kind, why));
+/// Parts that every version may have. Fact: what is the same in all versions Kubernetes names by its place in its internal
+/// version of the definition, where it stands once, beside the versions.
+fn parts(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
+    let root = Path::root("spec");
+    for (name, check) in [
+        ("subresources", subresources as fn(&Value, &Path<'_>, &mut Errors)),
+        ("additionalPrinterColumns", version::columns),
+        ("selectableFields", version::selectable),
+    ] {
+        let mut versions = items(spec, "/versions");
+        let first = versions.next();
+        let shared = first.is_some_and(|first| {
+            first.get(name).is_some_and(|part| !part.is_null())
+                && versions.all(|other| other.get(name) == first.get(name))
+        });
+        let checked = if shared { 1 } else { usize::MAX };
+        for (index, version) in items(spec, "/versions").enumerate().take(checked) {
+            let at = path.index(index);
+            check(version, &if shared { root.child(name) } else { at.child(name) }, errors);
         }
-        required(errors, &at.child("jsonPath"), text(column, "/jsonPath"));
+    }
+}
+
+fn subresources(version: &Value, path: &Path<'_>, errors: &mut Errors) {
+    if let Some(scale) = version.pointer("/subresources/scale").filter(|scale| !scale.is_null()) {
+        version::scale(scale, path, errors);
     }
 }

@@ -103,6 +103,10 @@ impl Custom<'_> {
         let label = |kind: &str| json!([{"group": self.group, "version": self.version, "kind": kind}]);
         let mut schema = self.schema.clone();
         let text = json!({"type": "string"});
+        if schema["properties"].is_null() {
+            // A schema that takes any field says nothing of those that every object has.
+            schema["properties"] = json!({});
+        }
         if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
             properties.insert("metadata".to_owned(), json!({"allOf": [meta("ObjectMeta")]}));
             for name in ["apiVersion", "kind"] {

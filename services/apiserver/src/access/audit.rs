@@ -23,6 +23,7 @@ use super::Attributes;
 use crate::{
     body::{BoxError, to_json},
     identity::Identity,
+    registry::Registry,
     route::{self, Route},
 };
 
@@ -63,7 +64,7 @@ pub(super) struct Log {
 
 impl Note {
     /// Begins a note. None for what parts of this process only read, which would be most of the log.
-    pub(super) fn begin(identity: Option<&Identity>, parts: &Parts) -> Option<Self> {
+    pub(super) fn begin(registry: &Registry, identity: Option<&Identity>, parts: &Parts) -> Option<Self> {
         let read = matches!(parts.method.as_str(), "GET" | "HEAD");
         if read && identity.is_some_and(Identity::is_internal) {
             return None;
@@ -76,7 +77,7 @@ impl Note {
         }
         let source = parts.extensions.get::<Peer>().map(|peer| peer.0.to_string());
         line.insert("source".to_owned(), source.unwrap_or_else(|| "in-process".to_owned()).into());
-        describe(parts, &mut line);
+        describe(registry, parts, &mut line);
         let decision = if identity.is_some() { "forbid" } else { "unauthenticated" };
         line.insert("decision".to_owned(), decision.into());
         Some(Self { begun: Instant::now(), line })
@@ -104,7 +105,7 @@ impl Note {
     }
 }
 
-fn describe(parts: &Parts, line: &mut Map<String, Value>) {
+fn describe(registry: &Registry, parts: &Parts, line: &mut Map<String, Value>) {
     let path = parts.uri.path();
     let watch = Query::parse(parts.uri.query().unwrap_or_default()).flag("watch");
     let mut put = |field: &str, value: &str| {
@@ -124,7 +125,7 @@ fn describe(parts: &Parts, line: &mut Map<String, Value>) {
             put(field, value);
         }
     };
-    match route::parse(path) {
+    match route::parse(registry, path) {
         Route::Resource(target) => {
             let verb = route::verb(&parts.method, &target, watch);
             resource(&Attributes::of(&target, verb, &Query::parse("")));
@@ -258,7 +259,7 @@ mod tests {
         let request =
             http::Request::builder().method("POST").uri(path).header("authorization", "Bearer secret");
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let mut note = Note::begin(Some(&Identity::user("jane", [])), &parts).unwrap();
+        let mut note = Note::begin(&Registry::default(), Some(&Identity::user("jane", [])), &parts).unwrap();
         note.allowed();
         let text = String::from_utf8(note.bytes(200)).unwrap();
         let line: Value = serde_json::from_str(&text).unwrap();
@@ -274,8 +275,8 @@ mod tests {
             http::Request::builder().method(method).uri("/api/v1/pods").body(()).unwrap().into_parts().0
         };
         let controller = Identity::component("controller");
-        assert!(Note::begin(Some(&controller), &parts("GET")).is_none());
-        assert!(Note::begin(Some(&controller), &parts("POST")).is_some());
-        assert!(Note::begin(None, &parts("GET")).is_some());
+        assert!(Note::begin(&Registry::default(), Some(&controller), &parts("GET")).is_none());
+        assert!(Note::begin(&Registry::default(), Some(&controller), &parts("POST")).is_some());
+        assert!(Note::begin(&Registry::default(), None, &parts("GET")).is_some());
     }
 }

@@ -1,10 +1,13 @@
-//! Discovery: which groups, versions and resources there are, from the kind table.
+//! Discovery: which groups, versions and resources there are.
 
 use http::StatusCode;
 use kinds::{Kind, Subresource};
 use serde_json::{Value, json};
 
-use crate::body::{self, Reply, to_json};
+use crate::{
+    body::{self, Reply, to_json},
+    registry::{KindRef, Registry},
+};
 
 /// `/api`.
 pub(super) fn core_versions() -> Value {
@@ -13,22 +16,26 @@ pub(super) fn core_versions() -> Value {
 }
 
 /// `/apis`.
-pub(super) fn groups() -> Value {
-    let groups: Vec<Value> = group_names().into_iter().map(|group| group_value(group, false)).collect();
+pub(super) fn groups(registry: &Registry) -> Value {
+    let all = registry.all();
+    let groups: Vec<Value> =
+        group_names(&all).into_iter().map(|group| group_value(&all, group, false)).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 /// `/apis/<group>`.
-pub(super) fn group(name: &str) -> Reply {
-    if name.is_empty() || !group_names().contains(&name) {
+pub(super) fn group(registry: &Registry, name: &str) -> Reply {
+    let all = registry.all();
+    if name.is_empty() || !group_names(&all).contains(&name) {
         return body::not_served();
     }
-    body::json(StatusCode::OK, &group_value(name, true))
+    body::json(StatusCode::OK, &group_value(&all, name, true))
 }
 
 /// `/api/v1` and `/apis/<group>/<version>`.
-pub(super) fn resources(group: &str, version: &str) -> Reply {
-    let kinds: Vec<&Kind> = of(group, version).collect();
+pub(super) fn resources(registry: &Registry, group: &str, version: &str) -> Reply {
+    let all = registry.all();
+    let kinds: Vec<&KindRef> = of(&all, group, version).collect();
     if kinds.is_empty() {
         return body::not_served();
     }
@@ -39,16 +46,17 @@ pub(super) fn resources(group: &str, version: &str) -> Reply {
 }
 
 /// `APIGroupDiscoveryList` of the core group or of all others.
-pub(super) fn aggregated(version: &str, core_group: bool) -> Vec<u8> {
-    let names = if core_group { vec![""] } else { group_names() };
+pub(super) fn aggregated(registry: &Registry, version: &str, core_group: bool) -> Vec<u8> {
+    let all = registry.all();
+    let names = if core_group { vec![""] } else { group_names(&all) };
     let items: Vec<Value> = names
         .into_iter()
         .map(|group| {
             let version = |version: &str| {
-                let resources: Vec<Value> = of(group, version).map(detailed).collect();
+                let resources: Vec<Value> = of(&all, group, version).map(|kind| detailed(kind)).collect();
                 json!({"version": version, "resources": resources, "freshness": "Current"})
             };
-            let versions: Vec<Value> = versions(group).into_iter().map(version).collect();
+            let versions: Vec<Value> = versions(&all, group).into_iter().map(version).collect();
             let mut meta = json!({"creationTimestamp": null});
             if !group.is_empty() {
                 meta["name"] = group.into();
@@ -60,21 +68,21 @@ pub(super) fn aggregated(version: &str, core_group: bool) -> Vec<u8> {
         "metadata": {}, "items": items}))
 }
 
-fn of<'a>(group: &'a str, version: &'a str) -> impl Iterator<Item = &'static Kind> + 'a {
-    kinds::table().iter().filter(move |kind| kind.group == group && kind.version == version)
+fn of<'a>(all: &'a [KindRef], group: &'a str, version: &'a str) -> impl Iterator<Item = &'a KindRef> {
+    all.iter().filter(move |kind| kind.group == group && kind.version == version)
 }
 
 /// The named groups, in the order of the table.
-fn group_names() -> Vec<&'static str> {
-    unique(kinds::table().iter().map(|kind| &*kind.group).filter(|group| !group.is_empty()))
+fn group_names(all: &[KindRef]) -> Vec<&str> {
+    unique(all.iter().map(|kind| &*kind.group).filter(|group| !group.is_empty()))
 }
 
 /// The versions of a group, preferred first.
-fn versions(group: &str) -> Vec<&'static str> {
-    unique(kinds::table().iter().filter(|kind| kind.group == group).map(|kind| &*kind.version))
+fn versions<'a>(all: &'a [KindRef], group: &str) -> Vec<&'a str> {
+    unique(all.iter().filter(|kind| kind.group == group).map(|kind| &*kind.version))
 }
 
-fn unique(names: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
+fn unique<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut seen = Vec::new();
     for name in names {
         if !seen.contains(&name) {
@@ -84,8 +92,8 @@ fn unique(names: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
     seen
 }
 
-fn group_value(name: &str, typed: bool) -> Value {
-    let versions: Vec<Value> = versions(name)
+fn group_value(all: &[KindRef], name: &str, typed: bool) -> Value {
+    let versions: Vec<Value> = versions(all, name)
         .into_iter()
         .map(|version| json!({"groupVersion": format!("{name}/{version}"), "version": version}))
         .collect();
@@ -122,7 +130,7 @@ fn plain(kind: &Kind) -> Vec<Value> {
 }
 
 /// A kind as an entry of an `APIGroupDiscoveryList`.
-fn detailed(kind: &'static Kind) -> Value {
+fn detailed(kind: &Kind) -> Value {
     let response = |(group, version, kind): (&str, &str, &str)| json!({"group": group, "version": version, "kind": kind});
     let subresources: Vec<Value> = kind
         .subresources

@@ -1,5 +1,7 @@
 //! OpenAPI v3 documents. Version 2 is not served: kubectl falls back to version 3, which it prefers anyway.
 
+use std::collections::HashMap;
+
 use http::{HeaderMap, StatusCode};
 use kinds::Kind;
 use schema::openapi::{self, Custom};
@@ -9,17 +11,18 @@ use super::tagged;
 use crate::{
     body::{self, Reply},
     core::Core,
+    registry::KindRef,
 };
 
 /// Answers below `/openapi/v3`.
 pub(super) fn answer(core: &Core, rest: &[&str], headers: &HeaderMap) -> Reply {
-    let crds: Vec<Value> = core.admission.crds().collect();
+    let own: Vec<Value> = core.admission.crds().collect();
     match rest {
-        [] => body::json_bytes(StatusCode::OK, body::full(index(&crds))),
+        [] => body::json_bytes(StatusCode::OK, body::full(index(core, &own))),
         ["api", version] => bundled("", version, headers),
-        ["apis", group, version] => match custom(&crds, group, version).as_slice() {
+        ["apis", group, version] => match custom(&core.registry.all(), group, version).as_slice() {
             [] => bundled(group, version, headers),
-            kinds => tagged(headers, &openapi::custom_hash(kinds), || openapi::custom_group(kinds)),
+            kinds => tagged(headers, &hash(&own, kinds), || document(core, &own, kinds)),
         },
         _ => body::not_served(),
     }
@@ -33,15 +36,16 @@ fn bundled(group: &str, version: &str, headers: &HeaderMap) -> Reply {
     tagged(headers, &openapi::bundled_hash(), || openapi::v3_group(group, version).unwrap_or_default())
 }
 
-fn index(crds: &[Value]) -> Vec<u8> {
+fn index(core: &Core, own: &[Value]) -> Vec<u8> {
+    let all = core.registry.all();
     let mut places: Vec<(&str, &str)> = Vec::new();
-    for kind in kinds::table().iter().filter(|kind| kind.custom().is_some()) {
+    for kind in all.iter().filter(|kind| kind.custom().is_some()) {
         if !places.contains(&(&*kind.group, &*kind.version)) {
             places.push((&kind.group, &kind.version));
         }
     }
     let hashes: Vec<String> =
-        places.iter().map(|(group, version)| openapi::custom_hash(&custom(crds, group, version))).collect();
+        places.iter().map(|(group, version)| hash(own, &custom(&all, group, version))).collect();
     let entries: Vec<(&str, &str, &str)> = places
         .iter()
         .zip(&hashes)
@@ -51,15 +55,34 @@ fn index(crds: &[Value]) -> Vec<u8> {
 }
 
 /// The custom kinds of a group and version.
-fn custom<'a>(crds: &'a [Value], group: &str, version: &str) -> Vec<Custom<'a>> {
-    let kinds = kinds::table().iter();
-    kinds
-        .filter(|kind| kind.custom().is_some() && kind.group == group && kind.version == version)
-        .filter_map(|kind| Some(described(kind, published(crds, kind)?)))
-        .collect()
+fn custom(all: &[KindRef], group: &str, version: &str) -> Vec<KindRef> {
+    let wanted = |kind: &&KindRef| kind.custom().is_some() && kind.group == group && kind.version == version;
+    all.iter().filter(wanted).cloned().collect()
 }
 
-fn described<'a>(kind: &'static Kind, schema: &'a Value) -> Custom<'a> {
+/// Differs whenever the document does. A foreign definition is told by its generation: reading it would cost more.
+fn hash(own: &[Value], kinds: &[KindRef]) -> String {
+    let schemas = kinds.iter().map(|kind| match kind.definition() {
+        Some(definition) => Some(format!("{}/{}", definition.uid, definition.generation).into()),
+        None => published(own.iter(), kind).cloned(),
+    });
+    let schemas: Vec<Value> = schemas.map(Option::unwrap_or_default).collect();
+    let described: Vec<Custom<'_>> =
+        kinds.iter().zip(&schemas).map(|(kind, schema)| described(kind, schema)).collect();
+    openapi::custom_hash(&described)
+}
+
+fn document(core: &Core, own: &[Value], kinds: &[KindRef]) -> Vec<u8> {
+    let definitions = kinds.iter().filter_map(KindRef::definition);
+    let foreign: HashMap<&str, Value> =
+        definitions.filter_map(|d| Some((d.key.as_str(), d.read(&core.store)?))).collect();
+    let crds = || own.iter().chain(foreign.values());
+    let described: Vec<Custom<'_>> =
+        kinds.iter().filter_map(|kind| Some(described(kind, published(crds(), kind)?))).collect();
+    openapi::custom_group(&described)
+}
+
+fn described<'a>(kind: &'a Kind, schema: &'a Value) -> Custom<'a> {
     Custom {
         group: &kind.group,
         version: &kind.version,
@@ -74,10 +97,9 @@ fn described<'a>(kind: &'static Kind, schema: &'a Value) -> Custom<'a> {
 }
 
 /// The schema that the kind's CRD publishes.
-fn published<'a>(crds: &'a [Value], kind: &Kind) -> Option<&'a Value> {
-    let crd = crds
-        .iter()
-        .find(|crd| crd["spec"]["group"] == *kind.group && crd["spec"]["names"]["kind"] == *kind.kind)?;
+fn published<'a>(mut crds: impl Iterator<Item = &'a Value>, kind: &Kind) -> Option<&'a Value> {
+    let crd =
+        crds.find(|crd| crd["spec"]["group"] == *kind.group && crd["spec"]["names"]["kind"] == *kind.kind)?;
     let versions = crd["spec"]["versions"].as_array()?;
     let version = versions.iter().find(|version| version["name"] == *kind.version)?;
     version.pointer("/schema/openAPIV3Schema")

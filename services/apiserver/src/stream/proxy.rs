@@ -11,6 +11,7 @@ use http_body_util::{BodyExt as _, Limited};
 use wire::{Reason, Status};
 
 use self::target::Destination;
+pub(super) use self::target::behind;
 use super::{MAX_REFUSAL, Passage, forward, request};
 use crate::{
     body::{self, Reply, RequestBody},

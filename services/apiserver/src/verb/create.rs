@@ -28,7 +28,7 @@ pub(super) async fn create(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> R
     let value = draft::read(call, parts, body, options.field_validation)?;
     let writer = draft::writer(call, &options.field_manager);
     let bytes = insert(call, value, options.dry_run, Some(&writer)).await?;
-    call.view()?.reply(StatusCode::CREATED, &bytes)
+    call.reply(StatusCode::CREATED, bytes).await
 }
 
 /// Stores a new object. Without a `writer` its managed fields are already right.
@@ -66,7 +66,7 @@ pub(super) async fn insert(
             return if call.core.store.get(&key).is_some() {
                 Err(taken())
             } else {
-                draft::unstored(call, value)
+                draft::unstored(call, value).await
             };
         }
         match draft::commit(call, &key, Change::Put(Expect::Absent), value, None, companions).await? {

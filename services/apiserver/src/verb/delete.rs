@@ -42,11 +42,12 @@ pub(super) async fn delete(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> R
             // Only who asked in the old way for its dependents to go is told that it has not gone yet.
             let pending = options.orphan_dependents == Some(false);
             let status = if pending { StatusCode::ACCEPTED } else { StatusCode::OK };
-            call.view()?.reply(status, &bytes)
+            call.reply(status, bytes).await
         }
-        Removed::Gone(bytes) if call.kind().returns_deleted() => call.view()?.reply(StatusCode::OK, &bytes),
+        Removed::Gone(bytes) if call.kind().returns_deleted() => call.reply(StatusCode::OK, bytes).await,
         Removed::Gone(bytes) => {
-            let uid = stored::decode(call.kind(), &bytes)?["metadata"]["uid"].take();
+            let uid =
+                serde_json::from_slice::<Value>(&bytes).map_err(Status::internal)?["metadata"]["uid"].take();
             let done =
                 Status::success(call.target.resource(), &call.target.name, uid.as_str().unwrap_or_default());
             Ok(body::json(StatusCode::OK, &done))
@@ -60,7 +61,7 @@ pub(super) async fn collection(call: &mut Call<'_>, parts: &Parts, body: &[u8]) 
         return Err(Status::method_not_allowed());
     }
     let options = options(call, parts, body)?;
-    let found = list::find(call, &ListOptions::from_query(&call.query)?)?;
+    let found = list::find(call, &ListOptions::from_query(&call.query)?).await?;
     for entry in &found.entries {
         let (namespace, name) = stored::name_of(&entry.key);
         match remove(call, name, namespace, &options).await {
@@ -92,7 +93,8 @@ pub(super) async fn remove(
     for _ in 0..draft::ATTEMPTS {
         let entry = call.core.store.get(&key);
         let entry = entry.ok_or_else(|| Status::not_found(call.target.resource(), name))?;
-        let old = stored::decode_entry(call.kind(), &entry)?;
+        let readable = call.readable(entry.value.clone()).await?;
+        let old = stored::decode(call.kind(), &readable)?;
         check(call, &old, options)?;
         let companions = call.core.admission.delete(call.kind(), &old)?;
         let new = marked(call, &old, options);
@@ -100,7 +102,7 @@ pub(super) async fn remove(
         match (gone, options.dry_run) {
             (true, true) => return Ok(Removed::Gone(entry.value)),
             (false, _) if object::same(&new, &old) => return Ok(Removed::Marked(entry.value)),
-            (false, true) => return Ok(Removed::Marked(draft::unstored(call, new)?)),
+            (false, true) => return Ok(Removed::Marked(draft::unstored(call, new).await?)),
             _ => {}
         }
         let at = Expect::At(entry.revision);
@@ -153,6 +155,11 @@ fn marked(call: &Call<'_>, old: &Value, options: &DeleteOptions) -> Value {
         return new;
     }
     set_end(&mut new, after(call.now, grace), grace);
+    if matches!(call.kind().body, Body::CustomResourceDefinition) {
+        // Fact: its generation stays, so that what it defines goes on as it is.
+        kinds::definition::begin_deletion(&mut new, call.now);
+        return new;
+    }
     object::bump_generation(&mut new);
     if matches!(call.kind().body, Body::Namespace) {
         new["status"]["phase"] = "Terminating".into();

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::request::Parts;
+use kinds::Body;
 use serde_json::Value;
 use store::{CommitError, Entry, Expect, Op, Txn};
 use wire::{FieldValidation, Status};
@@ -9,6 +10,7 @@ use wire::{FieldValidation, Status};
 use super::Call;
 use crate::{
     body::to_json,
+    conversion,
     input::{self, Language},
     object,
     ownership::Writer,
@@ -41,13 +43,14 @@ pub(super) fn read(
     body: &[u8],
     validation: FieldValidation,
 ) -> Result<Value, Status> {
-    let language = input::language(call.kind(), &parts.headers)?;
+    let kind = call.target.kind.clone();
+    let language = input::language(&kind, &parts.headers)?;
     let mut value = decode(call, body, language)?;
     let mut problems = input::repeated(body, language, validation);
     identify(call, &mut value)?;
-    problems.extend(call.core.rules.trim(call.kind(), &mut value)?);
-    rules::judge(call.kind(), validation, problems, &mut call.warnings)?;
-    call.core.rules.fill(call.kind(), &mut value);
+    problems.extend(call.core.rules.trim(&kind, &mut value)?);
+    rules::judge(&kind, validation, problems, &mut call.warnings)?;
+    call.core.rules.fill(&kind, &mut value);
     Ok(value)
 }
 
@@ -109,8 +112,8 @@ fn place(call: &Call<'_>, value: &mut Value) -> Result<(), Status> {
     Ok(())
 }
 
-/// Refuses what may not be stored. Rules of custom kinds are programs of their authors: they run where they hold up
-/// nobody else.
+/// Refuses what may not be stored. Rules of custom kinds are programs of their authors, and definitions may be big: they run,
+/// and are checked, where they hold up nobody else.
 pub(super) async fn validate(
     call: &Call<'_>,
     subresource: &str,
@@ -118,13 +121,14 @@ pub(super) async fn validate(
     old: Option<&Value>,
 ) -> Result<(), Status> {
     let kind = call.kind();
-    if !call.core.rules.schema(kind).has_rules() {
+    let defines = matches!(kind.body, Body::CustomResourceDefinition);
+    if !defines && !call.core.rules.schema(kind).has_rules() {
         return call.core.rules.validate(kind, subresource, new, old);
     }
-    let (core, subresource) = (call.core.clone(), subresource.to_owned());
+    let (core, kind, subresource) = (call.core.clone(), kind.clone(), subresource.to_owned());
     let (value, old) = (new.take(), old.cloned());
     let checked = tokio::task::spawn_blocking(move || {
-        let result = core.rules.validate(kind, &subresource, &value, old.as_ref());
+        let result = core.rules.validate(&kind, &subresource, &value, old.as_ref());
         (value, result)
     });
     let (value, result) = checked.await.map_err(Status::internal)?;
@@ -146,7 +150,7 @@ pub(super) async fn commit(
     keep: Option<&Entry>,
     companions: Vec<Op>,
 ) -> Result<Committed, Status> {
-    let mut value = versions::to_storage(call.kind(), value)?;
+    let mut value = conversion::storable(call.core, call.kind(), value).await?;
     if let Some(entry) = keep {
         versions::keep_status(call.kind(), &mut value, &entry.value)?;
     }
@@ -159,15 +163,19 @@ pub(super) async fn commit(
     match call.core.store.commit(Txn { ops }).await {
         Ok(revision) => {
             call.core.access.caught_up(call.kind(), revision).await;
+            call.core.definitions.caught_up(call.kind(), revision).await;
             Ok(Committed::Stored(template.render(revision)))
         }
-        Err(CommitError::Conflict { key, .. }) => Ok(Committed::Lost(key)),
+        Err(CommitError::Conflict { key, .. }) => {
+            call.core.definitions.changed(call.kind(), &key).await;
+            Ok(Committed::Lost(key))
+        }
         Err(CommitError::TooLarge { limit, .. }) => Err(Status::too_large(format!("limit is {limit}"))),
         Err(error) => Err(Status::internal(error)),
     }
 }
 
 /// The bytes of an object that is not stored, as an answer to a dry run.
-pub(super) fn unstored(call: &Call<'_>, value: Value) -> Result<Bytes, Status> {
-    Ok(to_json(&versions::to_storage(call.kind(), value)?).into())
+pub(super) async fn unstored(call: &Call<'_>, value: Value) -> Result<Bytes, Status> {
+    Ok(to_json(&conversion::storable(call.core, call.kind(), value).await?).into())
 }

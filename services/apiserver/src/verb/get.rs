@@ -7,9 +7,9 @@ use super::Call;
 use crate::body::Reply;
 
 /// Answers with one object: its stored bytes.
-pub(super) fn get(call: &Call<'_>) -> Result<Reply, Status> {
+pub(super) async fn get(call: &Call<'_>) -> Result<Reply, Status> {
     let options = GetOptions::from_query(&call.query)?;
     super::list::not_from_the_future(call, options.resource_version)?;
     let entry = call.core.store.get(&call.key()).ok_or_else(|| call.not_found())?;
-    call.view()?.reply(StatusCode::OK, &entry.value)
+    call.reply(StatusCode::OK, entry.value).await
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use store::{Entry, Store};
+use store::Entry;
 use wire::{Cause, ListOptions, Reason, Status, options::VersionMatch, status::Details};
 
 use super::{
     Call,
     page::{self, Token},
 };
-use crate::{body::Reply, filter::Filter, stored, view::ListMeta};
+use crate::{body::Reply, conversion, filter::Filter, stored, view::ListMeta};
 
 /// Objects looked at in one step while a page is filled.
 const STEP: usize = 500;
@@ -32,9 +32,9 @@ struct Start {
 }
 
 /// Answers with a list.
-pub(super) fn list(call: &Call<'_>) -> Result<Reply, Status> {
+pub(super) async fn list(call: &Call<'_>) -> Result<Reply, Status> {
     let options = ListOptions::from_query(&call.query)?;
-    let found = find(call, &options)?;
+    let found = find(call, &options).await?;
     let items: Vec<Bytes> = found.entries.into_iter().map(|entry| entry.value).collect();
     call.view()?.list(&found.meta, &items)
 }
@@ -49,26 +49,29 @@ pub(super) fn not_from_the_future(call: &Call<'_>, asked: Option<u64>) -> Result
 }
 
 /// The objects that a list asks for.
-pub(super) fn find(call: &Call<'_>, options: &ListOptions) -> Result<Found, Status> {
+pub(super) async fn find(call: &Call<'_>, options: &ListOptions) -> Result<Found, Status> {
     let filter = Filter::new(call.kind(), options)?;
     let prefix = stored::namespace_prefix(call.kind(), &call.target.namespace);
     let start = start(call, options, &prefix)?;
     let after = start.after.clone();
     let expired = |status: Status| match &options.continue_token {
-        Some(_) => page::expired(after.as_deref().and_then(|after| after.strip_prefix(&prefix))),
-        None => status,
+        Some(_) if status.code == 410 => {
+            page::expired(after.as_deref().and_then(|after| after.strip_prefix(&prefix)))
+        }
+        _ => status,
     };
     let store = &call.core.store;
     if options.limit == 0 {
         let list = page::at(store, &prefix, start.after.as_deref(), 0, start.revision);
         let mut list = list.map_err(expired)?;
+        conversion::readable_entries(call.core, call.kind(), &mut list.entries).await?;
         list.entries.retain(|entry| filter.wants(&entry.key, &entry.value));
         return Ok(Found {
             meta: ListMeta { revision: list.revision, ..ListMeta::default() },
             entries: list.entries,
         });
     }
-    fill(store, &prefix, &filter, start, options.limit).map_err(expired)
+    fill(call, &prefix, &filter, start, options.limit).await.map_err(expired)
 }
 
 /// Where a list begins.
@@ -93,12 +96,20 @@ fn start(call: &Call<'_>, options: &ListOptions, prefix: &str) -> Result<Start, 
 }
 
 /// Fills a page up to its limit, looking further while the filter drops objects.
-fn fill(store: &Store, prefix: &str, filter: &Filter, start: Start, limit: usize) -> Result<Found, Status> {
+async fn fill(
+    call: &Call<'_>,
+    prefix: &str,
+    filter: &Filter,
+    start: Start,
+    limit: usize,
+) -> Result<Found, Status> {
+    let store = &call.core.store;
     let Start { mut revision, mut after, left } = start;
     let mut entries: Vec<Entry> = Vec::new();
     loop {
         let step = if filter.is_empty() { limit } else { STEP.max(limit) };
-        let list = page::at(store, prefix, after.as_deref(), step, revision)?;
+        let mut list = page::at(store, prefix, after.as_deref(), step, revision)?;
+        conversion::readable_entries(call.core, call.kind(), &mut list.entries).await?;
         let current = revision.is_none();
         revision = Some(list.revision);
         let last: Option<Arc<str>> = list.entries.last().map(|entry| entry.key.clone());

@@ -39,7 +39,7 @@ pub(super) async fn update(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> R
     let change = &mut |_: &Value| unbased.clone().map_or_else(|| Ok(new.clone()), Err);
     let edit = Edit { subresource: &subresource, dry_run: options.dry_run, writer, change };
     let bytes = modify(call, edit).await?;
-    call.view()?.reply(StatusCode::OK, &bytes)
+    call.reply(StatusCode::OK, bytes).await
 }
 
 /// Changes an object; tries again on a lost race, unless the new value names the revision it is based on.
@@ -47,7 +47,8 @@ pub(super) async fn modify(call: &mut Call<'_>, mut edit: Edit<'_>) -> Result<By
     let key = call.key();
     for _ in 0..draft::ATTEMPTS {
         let entry = call.core.store.get(&key).ok_or_else(|| call.not_found())?;
-        let old = stored::decode_entry(call.kind(), &entry)?;
+        let readable = call.readable(entry.value.clone()).await?;
+        let old = stored::decode(call.kind(), &readable)?;
         let mut new = (edit.change)(&old)?;
         if let Some(bytes) = settle(call, &mut edit, &key, &entry, &old, &mut new).await? {
             return Ok(bytes);
@@ -70,7 +71,8 @@ async fn settle(
     kinds::prepare_update(call.kind(), rules::subresource_name(edit.subresource), new, old);
     access::escalation(call, new, Some(old))?;
     let store = &call.core.store;
-    let mut companions = call.core.admission.update(store, call.kind(), new, old, &mut call.warnings)?;
+    let mut companions =
+        call.core.admission.update(store, &call.target.kind, new, old, &mut call.warnings)?;
     draft::validate(call, edit.subresource, new, Some(old)).await?;
     let grows = matches!(call.kind().body, Body::PersistentVolumeClaim | Body::Service)
         && edit.subresource.is_empty();
@@ -87,7 +89,7 @@ async fn settle(
     }
     if edit.dry_run {
         object::carry(old, new, "resourceVersion");
-        return draft::unstored(call, new.take()).map(Some);
+        return draft::unstored(call, new.take()).await.map(Some);
     }
     let at = Expect::At(entry.revision);
     let change = if is_finished(new) {

@@ -21,6 +21,7 @@ use crate::{
     core::Core,
     input::{self, Language},
     ownership::Writer,
+    registry::KindRef,
 };
 
 /// A patch that is not server-side apply, as it came.
@@ -43,7 +44,7 @@ pub(super) async fn patch(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> Re
     let value = value.map_err(|why| Status::bad_request(format!("error decoding patch: {why}")))?;
     let problems = outcome::problems(kind, body, &value, options.write.field_validation);
     let bytes = change(call, &Patch { kind, value, problems }, &options, writer).await?;
-    call.view()?.reply(StatusCode::OK, &bytes)
+    call.reply(StatusCode::OK, bytes).await
 }
 
 fn patch_kind(kind: &Kind, parts: &Parts) -> Result<PatchKind, Status> {
@@ -63,7 +64,8 @@ async fn change(
     options: &PatchOptions,
     writer: Writer,
 ) -> Result<Bytes, Status> {
-    let (core, target, subresource) = (call.core.clone(), call.target.kind, call.target.subresource.clone());
+    let (core, target, subresource) =
+        (call.core.clone(), call.target.kind.clone(), call.target.subresource.clone());
     let mut warnings = Vec::new();
     let validation = options.write.field_validation;
     let edit = Edit {
@@ -71,7 +73,7 @@ async fn change(
         dry_run: options.write.dry_run,
         writer: Some(writer),
         change: &mut |old: &Value| {
-            let (new, problems) = patched(&core, target, patch, old)?;
+            let (new, problems) = patched(&core, &target, patch, old)?;
             warnings.clear();
             match validation {
                 FieldValidation::Strict if !problems.is_empty() => {
@@ -91,7 +93,7 @@ async fn change(
 /// The patched object, and what strict decoding finds in it and in the patch.
 fn patched(
     core: &Arc<Core>,
-    kind: &'static Kind,
+    kind: &KindRef,
     patch: &Patch,
     old: &Value,
 ) -> Result<(Value, Vec<String>), Status> {

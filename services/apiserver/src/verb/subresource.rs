@@ -23,7 +23,7 @@ pub(super) async fn dispatch(
     body: &[u8],
 ) -> Result<Reply, Status> {
     match (call.target.subresource.as_str(), verb) {
-        ("scale", "get") => get_scale(call),
+        ("scale", "get") => get_scale(call).await,
         ("scale", _) => set_scale(call, verb, parts, body).await,
         ("binding", "create") => bind(call, parts, body).await,
         ("eviction", "create") => evict(call, parts, body).await,
@@ -59,9 +59,16 @@ fn scale_paths(call: &Call<'_>) -> (String, String, Option<String>) {
     }
 }
 
-fn get_scale(call: &Call<'_>) -> Result<Reply, Status> {
+async fn get_scale(call: &Call<'_>) -> Result<Reply, Status> {
     let entry = call.core.store.get(&call.key()).ok_or_else(|| call.not_found())?;
-    let object = stored::decode_entry(call.kind(), &entry)?;
+    let object = stored::decode(call.kind(), &call.readable(entry.value).await?)?;
+    // Fact: without the number that is wanted there is no scale of a custom object.
+    if let Some(scale) = call.kind().custom().and_then(|custom| custom.scale.as_ref())
+        && object.pointer(&scale.spec_replicas.replace('.', "/")).and_then(Value::as_i64).is_none()
+    {
+        let why = format!("the spec replicas field {} does not exist", wire::quote(&scale.spec_replicas));
+        return Err(Status::internal(why));
+    }
     Ok(body::json(StatusCode::OK, &scale_of(call, &object)))
 }
 
@@ -104,7 +111,7 @@ async fn set_scale(call: &mut Call<'_>, verb: &str, parts: &Parts, body: &[u8]) 
     };
     let (wanted, ..) = scale_paths(call);
     let current = call.core.store.get(&call.key()).ok_or_else(|| call.not_found())?;
-    let shown = scale_of(call, &stored::decode_entry(call.kind(), &current)?);
+    let shown = scale_of(call, &stored::decode(call.kind(), &call.readable(current.value).await?)?);
     let asked = scaled(kind.flatten(), shown, &sent)?;
     let replicas = asked["spec"]["replicas"].as_i64().unwrap_or(0);
     if replicas < 0 {
@@ -120,7 +127,7 @@ async fn set_scale(call: &mut Call<'_>, verb: &str, parts: &Parts, body: &[u8]) 
     };
     let writer = Some(draft::writer(call, &manager));
     let bytes = modify::modify(call, Edit { subresource: "", dry_run, writer, change }).await?;
-    let object = stored::decode(call.kind(), &bytes)?;
+    let object = stored::decode(call.kind(), &call.readable(bytes).await?)?;
     Ok(body::json(StatusCode::OK, &scale_of(call, &object)))
 }
 

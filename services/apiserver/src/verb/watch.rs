@@ -3,7 +3,7 @@
 //! A watch holds its place in the store's window and nothing else: events are read when the client takes them. A client
 //! that reads nothing falls out of the window and gets 410, or is dropped by the listener.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{Stream, stream};
@@ -16,8 +16,12 @@ use wire::{ListOptions, Status};
 use super::Call;
 use crate::{
     body::{self, Reply},
+    conversion,
+    core::Core,
     filter::Filter,
-    random, stored,
+    random,
+    registry::KindRef,
+    stored,
     view::View,
 };
 
@@ -39,19 +43,23 @@ struct Feed {
     next_bookmark: Instant,
     deadline: Instant,
     shutdown: CancellationToken,
+    /// Ends when the kind's definition is replaced, for kinds that have one.
+    defined: Option<CancellationToken>,
+    /// Reads events, for kinds that a webhook converts.
+    converter: Option<Box<(Arc<Core>, KindRef)>>,
     /// Tables name their columns in the first event only.
     columns: bool,
     ended: bool,
 }
 
 enum Turn {
-    Event(Result<std::sync::Arc<Event>, Expired>),
+    Event(Result<Arc<Event>, Expired>),
     Bookmark,
     End,
 }
 
 /// Answers with a stream of events.
-pub(super) fn watch(call: &Call<'_>) -> Result<Reply, Status> {
+pub(super) async fn watch(call: &Call<'_>) -> Result<Reply, Status> {
     let mut options = ListOptions::from_query(&call.query)?;
     if !call.target.name.is_empty() {
         // The old form of the URL, `/watch/.../<name>`.
@@ -59,7 +67,11 @@ pub(super) fn watch(call: &Call<'_>) -> Result<Reply, Status> {
         options.fields.terms.extend(name.map_err(Status::bad_request)?.terms);
     }
     let reply = match Feed::open(call, &options) {
-        Ok(feed) => body::stream(feed.frames()),
+        Ok(mut feed) => {
+            let initial = feed.initial.make_contiguous();
+            conversion::readable_entries(call.core, call.kind(), initial).await?;
+            body::stream(feed.frames())
+        }
         // Kubernetes answers these inside the stream.
         Err(status) if matches!(status.code, 410 | 504) => body::full(frame("ERROR", &status.to_json())),
         Err(status) => return Err(status),
@@ -108,6 +120,9 @@ impl Feed {
             next_bookmark: next_bookmark(now, now + Duration::from_secs(lifetime)),
             deadline: now + Duration::from_secs(lifetime),
             shutdown: call.core.shutdown.clone(),
+            defined: call.kind().definition().map(|definition| definition.ended.clone()),
+            converter: conversion::is_needed(call.kind())
+                .then(|| Box::new((call.core.clone(), call.kind().clone()))),
             columns: true,
             ended: false,
         })
@@ -129,8 +144,18 @@ impl Feed {
         while !self.ended {
             match self.turn().await {
                 Turn::Event(Ok(event)) => {
-                    if let Some(frame) = self.translated(&event) {
-                        return Some(frame);
+                    // On the heap: watches are many, and most need none of it.
+                    let read = match self.converter {
+                        Some(_) => Box::pin(self.readable(event)).await,
+                        None => Ok(event),
+                    };
+                    self.ended = read.is_err();
+                    let shown = match read {
+                        Ok(event) => self.translated(&event),
+                        Err(status) => Some(frame("ERROR", &status.to_json())),
+                    };
+                    if shown.is_some() {
+                        return shown;
                     }
                 }
                 Turn::Event(Err(expired)) => {
@@ -153,8 +178,22 @@ impl Feed {
             biased;
             () = self.shutdown.cancelled() => Turn::End,
             event = self.watch.next() => Turn::Event(event),
+            () = ended(self.defined.as_ref()) => Turn::End,
             () = sleep_until(wake) => if wake == self.deadline { Turn::End } else { Turn::Bookmark },
         }
+    }
+
+    /// The event with objects that can be read.
+    async fn readable(&self, event: Arc<Event>) -> Result<Arc<Event>, Status> {
+        let Some(converter) = &self.converter else { return Ok(event) };
+        let (core, kind) = (&converter.0, &converter.1);
+        let mut event = Event::clone(&event);
+        if let Some(previous) = event.previous.take() {
+            let previous = stored::with_revision(&previous, event.revision);
+            event.previous = Some(conversion::readable(core, kind, previous).await?);
+        }
+        event.value = conversion::readable(core, kind, event.value).await?;
+        Ok(Arc::new(event))
     }
 
     /// The event as this client sees it: an object that begins or ceases to match is added or deleted.
@@ -179,6 +218,15 @@ impl Feed {
             Ok(object) => frame(kind, &object),
             Err(status) => frame("ERROR", &status.to_json()),
         }
+    }
+}
+
+/// Never, for kinds without a definition. What has happened before is still told: the objects of a definition that goes are
+/// seen to go.
+async fn ended(defined: Option<&CancellationToken>) {
+    match defined {
+        Some(defined) => defined.cancelled().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -90,6 +90,7 @@ impl Object<'_> {
 
     /// Foreground deletion: the finalizer goes when nothing blocks any more.
     async fn wait_for_dependents(&self) -> Result<(), kube::Error> {
+        self.graph.settled().await;
         let dependents = self.graph.dependents(&self.known.uid);
         let mut blocking =
             dependents.into_iter().filter(|(_, known)| known.blocks(&self.known.uid)).peekable();
@@ -102,6 +103,7 @@ impl Object<'_> {
 
     /// Orphan deletion: every dependent loses this owner, then the finalizer goes.
     async fn orphan_dependents(&self) -> Result<(), kube::Error> {
+        self.graph.settled().await;
         for (item, _) in self.graph.dependents(&self.known.uid) {
             let api = api(self.client, self.graph, &item);
             let Some(live) = api.get_metadata_opt(&item.key.name).await? else { continue };

@@ -4,14 +4,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
 use kube::core::{DynamicObject, ObjectMeta, PartialObjectMeta};
 use kubekit::{Backoff, Change, Informer, Key, Queue, Reader, Text, informer};
+use parking_lot::RwLock;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Set by the server on an object whose deletion waits for its dependents.
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 /// Set by the server on an object whose dependents are to stay.
 pub(crate) const ORPHAN: &str = "orphan";
+
+/// How long a kind that has just come may take to be known.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An object of any kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,16 +49,19 @@ pub(crate) struct Owner {
     pub(crate) blocks: bool,
 }
 
-/// Every object known, by kind.
+/// Every object known, by kind. A kind keeps its place for good, also when it is no longer served.
 #[derive(Debug)]
 pub(crate) struct Graph {
-    kinds: Vec<Kind>,
+    kinds: RwLock<Vec<Kind>>,
     queue: Queue<Item>,
 }
 
 struct Kind {
-    resource: Resource,
+    resource: Arc<Resource>,
     reader: Reader<Known>,
+    /// Stops the informer; none for kinds that are always served.
+    stop: Option<CancellationToken>,
+    gone: bool,
 }
 
 type Meta = PartialObjectMeta<DynamicObject>;
@@ -110,26 +118,50 @@ impl Owner {
 
 impl Graph {
     /// A graph of these kinds, and the informers that fill it.
-    pub(crate) fn new(client: &Client, resources: Vec<Resource>) -> (Arc<Graph>, Vec<Watch>) {
-        let resources: Vec<_> = resources.into_iter().filter(is_collected).collect();
-        let watch = |resource: &Resource| {
-            let config = informer::Config::default();
-            let project = |object: Meta| Known::of(&object.metadata);
-            Watch::new_with(client.clone(), &resource.api, config, project)
-                .index("owner", |_, known| known.owners.iter().map(|o| o.uid.clone()).collect())
-        };
-        let informers: Vec<Watch> = resources.iter().map(watch).collect();
-        let readers = informers.iter().map(Informer::reader);
-        let kinds =
-            resources.into_iter().zip(readers).map(|(resource, reader)| Kind { resource, reader }).collect();
+    pub(crate) fn new(client: &Client, resources: &[Resource]) -> (Arc<Graph>, Vec<Watch>) {
         let backoff = Backoff { base: Duration::from_millis(5), cap: Duration::from_secs(30) };
-        let graph = Arc::new(Graph { kinds, queue: Queue::new(backoff) });
-        let listening = informers.into_iter().enumerate().map(|(kind, informer)| {
-            let graph = Arc::clone(&graph);
-            informer.on_change(move |change| graph.changed(kind, change))
-        });
-        let listening = listening.collect();
-        (graph, listening)
+        let graph = Arc::new(Graph { kinds: RwLock::default(), queue: Queue::new(backoff) });
+        let resources = resources.iter().filter(|resource| is_collected(resource));
+        let watches = resources.map(|resource| graph.add(client, resource, None)).collect();
+        (graph, watches)
+    }
+
+    /// Takes in a kind, and gives the informer that is to be run for it. `stop` ends that informer.
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        client: &Client,
+        resource: &Resource,
+        stop: Option<CancellationToken>,
+    ) -> Watch {
+        let project = |object: Meta| Known::of(&object.metadata);
+        let watch = Watch::new_with(client.clone(), &resource.api, informer::Config::default(), project)
+            .index("owner", |_, known| known.owners.iter().map(|o| o.uid.clone()).collect());
+        let new = Kind { resource: Arc::new(resource.clone()), reader: watch.reader(), stop, gone: false };
+        let mut kinds = self.kinds.write();
+        let place = kinds.iter().position(|kind| kind.gone && kind.resource.is_about_the_same(resource));
+        let place = match place {
+            Some(place) => {
+                kinds[place] = new;
+                place
+            }
+            None => {
+                kinds.push(new);
+                kinds.len() - 1
+            }
+        };
+        let graph = Arc::clone(self);
+        watch.on_change(move |change| graph.changed(place, change))
+    }
+
+    /// Lets a kind go that is no longer served: what names an owner of it has one that nobody knows.
+    pub(crate) fn remove(&self, resource: &Resource) {
+        let mut kinds = self.kinds.write();
+        let kind = kinds.iter_mut().find(|kind| !kind.gone && kind.resource.is_about_the_same(resource));
+        let Some(kind) = kind else { return };
+        kind.gone = true;
+        if let Some(stop) = &kind.stop {
+            stop.cancel();
+        }
     }
 
     pub(crate) fn queue(&self) -> &Queue<Item> {
@@ -138,25 +170,36 @@ impl Graph {
 
     /// Waits until every kind is known.
     pub(crate) async fn synced(&self) {
-        for kind in &self.kinds {
-            kind.reader.synced().await;
+        let readers: Vec<Reader<Known>> = self.kinds.read().iter().map(|kind| kind.reader.clone()).collect();
+        for reader in readers {
+            reader.synced().await;
         }
     }
 
-    pub(crate) fn resource(&self, item: &Item) -> &Resource {
-        &self.kinds[item.kind].resource
+    /// Waits until the kinds that came later are known too, but not for ever: one may go before it is known.
+    pub(crate) async fn settled(&self) {
+        let known = |kind: &Kind| kind.gone || kind.reader.is_synced();
+        if !self.kinds.read().iter().all(known) {
+            drop(tokio::time::timeout(PATIENCE, self.synced()).await);
+        }
+    }
+
+    pub(crate) fn resource(&self, item: &Item) -> Arc<Resource> {
+        Arc::clone(&self.kinds.read()[item.kind].resource)
     }
 
     pub(crate) fn get(&self, item: &Item) -> Option<Arc<Known>> {
-        self.kinds[item.kind].reader.get(&item.key)
+        self.kinds.read()[item.kind].reader.get(&item.key)
     }
 
     /// Where the owner of an object in `namespace` would be. None: its kind is not served here. Versions of a group are one kind.
     pub(crate) fn locate(&self, owner: &Owner, namespace: &str) -> Option<Place> {
-        let of_kind =
-            |kind: &Kind| kind.resource.api.group == owner.group() && kind.resource.api.kind == *owner.kind;
-        let kind = self.kinds.iter().position(of_kind)?;
-        let namespace = match (self.kinds[kind].resource.namespaced, namespace) {
+        let of_kind = |kind: &Kind| {
+            !kind.gone && kind.resource.api.group == owner.group() && kind.resource.api.kind == *owner.kind
+        };
+        let kinds = self.kinds.read();
+        let kind = kinds.iter().position(of_kind)?;
+        let namespace = match (kinds[kind].resource.namespaced, namespace) {
             (false, _) => "",
             (true, "") => return Some(Place::Impossible),
             (true, namespace) => namespace,
@@ -170,7 +213,7 @@ impl Graph {
             let found = entry.reader.by_index("owner", uid).into_iter();
             found.map(move |(key, known)| (Item { kind, key }, known)).collect::<Vec<_>>()
         };
-        self.kinds.iter().enumerate().flat_map(of_kind).collect()
+        self.kinds.read().iter().enumerate().filter(|(_, kind)| !kind.gone).flat_map(of_kind).collect()
     }
 
     fn changed(&self, kind: usize, change: &Change<'_, Known>) {

@@ -1,16 +1,16 @@
 //! Which port of which pod a proxy request means: `name`, `name:port` or `scheme:name:port`.
 
 use serde_json::Value;
-use wire::Status;
+use wire::{Qualified, Status};
 
-use crate::{random, stored, verb::Call};
+use crate::{core::Core, random, registry::KindRef, stored, verb::Call};
 
 /// A port of a pod on a node.
-pub(super) struct Destination {
+pub(in crate::stream) struct Destination {
     pub(super) node: String,
-    pub(super) pod: String,
+    pub(in crate::stream) pod: String,
     pub(super) scheme: &'static str,
-    pub(super) port: u16,
+    pub(in crate::stream) port: u16,
     /// Host and port as the pod may call itself. Only compared with, never dialled.
     pub(super) authority: String,
 }
@@ -27,8 +27,8 @@ struct Named<'a> {
 pub(super) fn of_pod(call: &Call<'_>) -> Result<Destination, Status> {
     let id = &call.target.name;
     let named = Named::parse(id).ok_or_else(|| Status::bad_request(format!("invalid pod request {id:?}")))?;
-    let pod =
-        pod(call, named.name).ok_or_else(|| Status::not_found(call.target.resource(), named.name))??;
+    let pod = pod(call.core, &call.target.namespace, named.name)
+        .ok_or_else(|| Status::not_found(call.target.resource(), named.name))??;
     let containers = pod["spec"]["containers"].as_array();
     let declared = containers.into_iter().flatten().find_map(|container| container["ports"].get(0));
     let declared = declared.and_then(|port| port["containerPort"].as_u64());
@@ -45,19 +45,24 @@ pub(super) fn of_pod(call: &Call<'_>) -> Result<Destination, Status> {
 
 /// A pod behind the service, picked at random among those that are ready.
 pub(super) fn of_service(call: &Call<'_>) -> Result<Destination, Status> {
-    let id = &call.target.name;
+    behind(call.core, &call.target.namespace, &call.target.name)
+}
+
+/// The same for a service of a namespace, by `name`, `name:port` or `scheme:name:port`.
+pub(in crate::stream) fn behind(core: &Core, namespace: &str, id: &str) -> Result<Destination, Status> {
     let named =
         Named::parse(id).ok_or_else(|| Status::bad_request(format!("invalid service request {id:?}")))?;
     let none = |what: &str| Status::unavailable(format!("no endpoints available for service {what:?}"));
-    let service = object(call, "services", named.name)
-        .ok_or_else(|| Status::not_found(call.target.resource(), named.name))??;
+    let service = object(core, namespace, "services", named.name)
+        .ok_or_else(|| Status::not_found(Qualified::new("", "services"), named.name))??;
     let port = port_name(&service, &named)?;
-    let endpoints = object(call, "endpoints", named.name).ok_or_else(|| none(named.name))??;
+    let endpoints = object(core, namespace, "endpoints", named.name).ok_or_else(|| none(named.name))??;
     let subsets = endpoints["subsets"].as_array().map(Vec::as_slice).unwrap_or_default();
     if subsets.is_empty() {
         return Err(none(named.name));
     }
-    let candidates = subsets.iter().flat_map(|subset| reachable(call, subset, &port, named.scheme));
+    let candidates =
+        subsets.iter().flat_map(|subset| reachable(core, namespace, subset, &port, named.scheme));
     let mut candidates: Vec<Destination> = candidates.collect();
     if candidates.is_empty() {
         return Err(none(id));
@@ -80,7 +85,13 @@ fn port_name(service: &Value, named: &Named<'_>) -> Result<String, Status> {
 
 /// The pods of a subset that has the port. As in Kubernetes, an address counts only if it is that of a pod of the same
 /// namespace: endpoints may be written by hand.
-fn reachable(call: &Call<'_>, subset: &Value, port: &str, scheme: &'static str) -> Vec<Destination> {
+fn reachable(
+    core: &Core,
+    namespace: &str,
+    subset: &Value,
+    port: &str,
+    scheme: &'static str,
+) -> Vec<Destination> {
     let ports = subset["ports"].as_array();
     let found = ports.into_iter().flatten().find(|found| found["name"].as_str().unwrap_or_default() == port);
     let number = found.and_then(|found| found["port"].as_u64()).and_then(|port| u16::try_from(port).ok());
@@ -88,9 +99,8 @@ fn reachable(call: &Call<'_>, subset: &Value, port: &str, scheme: &'static str) 
     let addresses = subset["addresses"].as_array();
     let addresses = addresses.into_iter().flatten().filter_map(|address| {
         let target = &address["targetRef"];
-        let here =
-            target["kind"] == "Pod" && target["namespace"].as_str() == Some(call.target.namespace.as_str());
-        let pod = pod(call, target["name"].as_str().filter(|_| here)?)?.ok()?;
+        let here = target["kind"] == "Pod" && target["namespace"].as_str() == Some(namespace);
+        let pod = pod(core, namespace, target["name"].as_str().filter(|_| here)?)?.ok()?;
         let is_its_own = pod["status"]["podIP"] == address["ip"];
         destination(&pod, scheme, number).filter(|_| is_its_own)
     });
@@ -109,15 +119,15 @@ fn destination(pod: &Value, scheme: &'static str, port: u16) -> Option<Destinati
     })
 }
 
-fn pod(call: &Call<'_>, name: &str) -> Option<Result<Value, Status>> {
-    object(call, "pods", name)
+fn pod(core: &Core, namespace: &str, name: &str) -> Option<Result<Value, Status>> {
+    object(core, namespace, "pods", name)
 }
 
-/// An object of the request's namespace.
-fn object(call: &Call<'_>, plural: &str, name: &str) -> Option<Result<Value, Status>> {
-    let kind = kinds::lookup("", "v1", plural)?;
-    let entry = call.core.store.get(&stored::key(kind, &call.target.namespace, name))?;
-    Some(stored::decode_entry(kind, &entry))
+/// An object of the namespace.
+fn object(core: &Core, namespace: &str, plural: &str, name: &str) -> Option<Result<Value, Status>> {
+    let kind = KindRef::BuiltIn(kinds::lookup("", "v1", plural)?);
+    let entry = core.store.get(&stored::key(&kind, namespace, name))?;
+    Some(stored::decode_entry(&kind, &entry))
 }
 
 // === impl Named ===

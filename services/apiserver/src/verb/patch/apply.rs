@@ -29,7 +29,7 @@ pub(super) async fn apply(
             match to_live(call, &applied, options, &writer).await {
                 // Deleted meanwhile: create it.
                 Err(status) if status.is(&Reason::NotFound) => {}
-                answer => return call.view()?.reply(StatusCode::OK, &answer?),
+                answer => return call.reply(StatusCode::OK, answer?).await,
             }
         } else if !call.target.subresource.is_empty() {
             return Err(call.not_found());
@@ -37,7 +37,7 @@ pub(super) async fn apply(
             match to_nothing(call, &applied, options, &writer).await {
                 // Created meanwhile: merge into it.
                 Err(status) if status.is(&Reason::AlreadyExists) => {}
-                answer => return call.view()?.reply(StatusCode::CREATED, &answer?),
+                answer => return call.reply(StatusCode::CREATED, answer?).await,
             }
         }
     }
@@ -111,15 +111,16 @@ async fn to_live(
     options: &PatchOptions,
     writer: &Writer,
 ) -> Result<Bytes, Status> {
-    let (core, kind, subresource) = (call.core.clone(), call.target.kind, call.target.subresource.clone());
+    let (core, kind, subresource) =
+        (call.core.clone(), call.target.kind.clone(), call.target.subresource.clone());
     let edit = Edit {
         subresource: &subresource,
         dry_run: options.write.dry_run,
         writer: None,
         change: &mut |old: &Value| {
-            let mut new = writer.apply(&core, kind, Some(old), applied, options.force)?;
-            core.rules.trim(kind, &mut new)?;
-            core.rules.fill(kind, &mut new);
+            let mut new = writer.apply(&core, &kind, Some(old), applied, options.force)?;
+            core.rules.trim(&kind, &mut new)?;
+            core.rules.fill(&kind, &mut new);
             Ok(new)
         },
     };
