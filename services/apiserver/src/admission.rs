@@ -68,7 +68,7 @@ impl Admission {
             Body::Job => jobs::admit(target, new)?,
             Body::PersistentVolume => storage::protect(new, storage::VOLUME),
             Body::CustomResourceDefinition => match self.crd(object::name(new)) {
-                Some(ours) => definitions::keep(ours, new, &mut Vec::new()),
+                Some(ours) => definitions::keep(&ours, new, &mut Vec::new()),
                 None => definitions::admit(store, new)?,
             },
             _ => {}
@@ -89,7 +89,7 @@ impl Admission {
             Body::Service => self.range.change(store, new, old),
             Body::CustomResourceDefinition => {
                 match self.crd(object::name(new)) {
-                    Some(ours) => definitions::keep(ours, new, warnings),
+                    Some(ours) => definitions::keep(&ours, new, warnings),
                     None => definitions::change(new)?,
                 }
                 Ok(Vec::new())
