@@ -14,9 +14,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// How long after a change the server is asked: soon, so that what is gone is no longer watched, and again a little later, because a
-/// server may tell of a definition before it serves its kinds.
-const LOOKS: [Duration; 3] = [Duration::from_millis(10), Duration::from_millis(100), Duration::from_secs(1)];
+/// How long after a change the server is asked: soon, and again a little later, because a server may tell of a definition before it
+/// serves its kinds. What is gone is let go only then, so that the last news of its objects has come.
+const LOOKS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 
 /// The controller.
 pub(crate) struct Definitions {
@@ -67,14 +67,15 @@ impl Definitions {
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let mut watches = JoinSet::new();
         while shutdown.run_until_cancelled(self.changed.notified()).await.is_some() {
-            for wait in LOOKS {
+            for (look, wait) in LOOKS.into_iter().enumerate() {
+                let last = look + 1 == LOOKS.len();
                 // On the heap: this waits for most of its life.
-                let look = Box::pin(async {
+                let asked = Box::pin(async {
                     tokio::time::sleep(wait).await;
                     resources::discover(&self.client).await
                 });
-                let Some(now) = shutdown.run_until_cancelled(look).await else { return };
-                for (watch, stop) in self.compare(now, &shutdown) {
+                let Some(now) = shutdown.run_until_cancelled(asked).await else { return };
+                for (watch, stop) in self.compare(now, last, &shutdown) {
                     watches.spawn(watch.run(stop));
                 }
                 while watches.try_join_next().is_some() {}
@@ -83,10 +84,21 @@ impl Definitions {
     }
 
     /// Takes in what is new and lets go what is gone; gives the informers to run.
-    fn compare(&self, now: Vec<Resource>, shutdown: &CancellationToken) -> Vec<(Watch, CancellationToken)> {
+    fn compare(
+        &self,
+        mut now: Vec<Resource>,
+        last: bool,
+        shutdown: &CancellationToken,
+    ) -> Vec<(Watch, CancellationToken)> {
         let before = self.resources.current();
         let missing = |from: &[Resource], one: &Resource| !from.iter().any(|other| other.is_the_same(one));
-        before.iter().filter(|old| missing(&now, old)).for_each(|gone| self.graph.remove(gone));
+        let gone = before.iter().filter(|old| missing(&now, old));
+        // Those that are served in another version now are replaced at once.
+        let (replaced, vanished): (Vec<&Resource>, Vec<&Resource>) =
+            gone.partition(|gone| now.iter().any(|new| new.is_about_the_same(gone)));
+        let (leaving, kept) = if last { (vanished, Vec::new()) } else { (Vec::new(), vanished) };
+        replaced.into_iter().chain(leaving).for_each(|gone| self.graph.remove(gone));
+        now.extend(kept.into_iter().cloned());
         let added = now.iter().filter(|new| missing(&before, new)).map(|new| {
             let stop = shutdown.child_token();
             let watch = self.graph.add(&self.client, new, Some(stop.clone()));

@@ -71,15 +71,22 @@ pub(crate) async fn discover(client: &Client) -> Vec<Resource> {
 async fn ask(client: &Client) -> Result<Vec<Resource>, kube::Error> {
     let mut found = collectable("", "v1", client.list_core_api_resources("v1").await?);
     let groups = client.list_api_groups().await?.groups;
-    let preferred = groups.into_iter().filter_map(|group| {
-        let version = group.preferred_version.or_else(|| group.versions.first().cloned())?;
-        Some((group.name, version))
+    let lists = groups.into_iter().flat_map(|group| {
+        // The preferred version comes first. What is not served in it is, in one of the others.
+        let name = group.name;
+        group.versions.into_iter().map(move |version| {
+            let name = name.clone();
+            async move {
+                let list = client.list_api_group_resources(&version.group_version).await?;
+                Ok::<_, kube::Error>(collectable(&name, &version.version, list))
+            }
+        })
     });
-    let lists = preferred.map(|(group, version)| async move {
-        let list = client.list_api_group_resources(&version.group_version).await?;
-        Ok::<_, kube::Error>(collectable(&group, &version.version, list))
-    });
-    found.extend(try_join_all(lists).await?.into_iter().flatten());
+    for resource in try_join_all(lists).await?.into_iter().flatten() {
+        if !found.iter().any(|known: &Resource| known.is_about_the_same(&resource)) {
+            found.push(resource);
+        }
+    }
     Ok(found)
 }
 

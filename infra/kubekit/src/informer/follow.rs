@@ -69,6 +69,8 @@ where
                 tracing::warn!(kind, %error, "a watch event cannot be parsed; listing again");
                 position.version = None;
             }
+            // The kind is no longer served, which its definition's deletion explains.
+            Failure::NotFound => tracing::debug!(kind, %error, "the kind is not served; trying again"),
             _ if failures == 1 => tracing::debug!(kind, %error, "list or watch failed; trying again"),
             _ => tracing::warn!(kind, %error, failures, "list or watch failed; trying again"),
         }

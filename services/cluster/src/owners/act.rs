@@ -59,6 +59,9 @@ impl Object<'_> {
 
     /// The state of an owner. Only the server can say that it is absent.
     async fn state(&self, owner: &Owner) -> Result<State, kube::Error> {
+        if self.graph.is_absent(&owner.uid) {
+            return Ok(State::Absent);
+        }
         let item = match self.graph.locate(owner, &self.item.key.namespace) {
             Some(Place::At(item)) => item,
             Some(Place::Impossible) | None => return Ok(State::Unknown),
@@ -68,7 +71,12 @@ impl Object<'_> {
         if let Some(known) = self.graph.get(&item).filter(|known| known.uid == owner.uid) {
             return Ok(living(&known));
         }
-        let found = api(self.client, self.graph, &item).get_metadata_opt(&owner.name).await?;
+        let found = match api(self.client, self.graph, &item).get_metadata(&owner.name).await {
+            Ok(live) => Some(live),
+            // A kind that is no longer served gives another 404, which says nothing of the object.
+            Err(kube::Error::Api(status)) if status.reason == "NotFound" => None,
+            Err(error) => return Err(error),
+        };
         let found = found.map(|live| Known::of(&live.metadata)).filter(|known| known.uid == owner.uid);
         Ok(found.as_ref().map_or(State::Absent, living))
     }

@@ -4,7 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
 use kube::core::{DynamicObject, ObjectMeta, PartialObjectMeta};
 use kubekit::{Backoff, Change, Informer, Key, Queue, Reader, Text, informer};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,8 @@ pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 /// Set by the server on an object whose dependents are to stay.
 pub(crate) const ORPHAN: &str = "orphan";
 
+/// How many objects of kinds that come and go are remembered to be gone.
+const REMEMBERED: usize = 1024;
 /// How long a kind that has just come may take to be known.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -53,6 +56,8 @@ pub(crate) struct Owner {
 #[derive(Debug)]
 pub(crate) struct Graph {
     kinds: RwLock<Vec<Kind>>,
+    /// Uids of objects that the server said are gone, of kinds that may be gone by now too; the last ones.
+    absent: Mutex<VecDeque<Text>>,
     queue: Queue<Item>,
 }
 
@@ -120,7 +125,11 @@ impl Graph {
     /// A graph of these kinds, and the informers that fill it.
     pub(crate) fn new(client: &Client, resources: &[Resource]) -> (Arc<Graph>, Vec<Watch>) {
         let backoff = Backoff { base: Duration::from_millis(5), cap: Duration::from_secs(30) };
-        let graph = Arc::new(Graph { kinds: RwLock::default(), queue: Queue::new(backoff) });
+        let graph = Arc::new(Graph {
+            kinds: RwLock::default(),
+            absent: Mutex::default(),
+            queue: Queue::new(backoff),
+        });
         let resources = resources.iter().filter(|resource| is_collected(resource));
         let watches = resources.map(|resource| graph.add(client, resource, None)).collect();
         (graph, watches)
@@ -228,8 +237,25 @@ impl Graph {
             self.wake_owners(old, &change.key.namespace);
         }
         if change.new.is_none_or(|new| new.uid != old.uid) {
+            self.note_absent(kind, &old.uid);
             self.dependents(&old.uid).into_iter().for_each(|(item, _)| self.queue.add(item));
         }
+    }
+
+    fn note_absent(&self, kind: usize, uid: &str) {
+        if self.kinds.read()[kind].stop.is_none() {
+            return;
+        }
+        let mut absent = self.absent.lock();
+        if absent.len() == REMEMBERED {
+            absent.pop_front();
+        }
+        absent.push_back(uid.into());
+    }
+
+    /// Whether the server said that an object is gone, before its kind went. False tells nothing.
+    pub(crate) fn is_absent(&self, uid: &str) -> bool {
+        self.absent.lock().iter().any(|absent| **absent == *uid)
     }
 
     /// Owners that wait for their dependents look again.

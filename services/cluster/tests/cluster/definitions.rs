@@ -44,6 +44,26 @@ async fn what_a_defined_object_owns_goes_with_it() {
     world.gone(WIDGET, "default", "root").await;
 }
 
+/// Kinds of one group need not be served in the same versions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kind_that_the_preferred_version_of_its_group_lacks_is_known_too() {
+    let world = with_widgets().await;
+    let version = json!({"name": "v1alpha1", "served": true, "storage": true,
+        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}});
+    let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "gadgets.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": "gadgets", "kind": "Gadget"},
+            "versions": [version]}});
+    world.create("", crd).await;
+    let root = world.create("default", map("root", &[])).await;
+    let mut gadget = map("gadget", &[(&root, true)]);
+    gadget["apiVersion"] = "example.com/v1alpha1".into();
+    gadget["kind"] = "Gadget".into();
+    world.create("default", gadget).await;
+    world.delete("v1/ConfigMap", "default", "root", Background).await;
+    world.gone("example.com/v1alpha1/Gadget", "default", "gadget").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_definition_that_goes_takes_what_its_objects_own_and_may_come_again() {
     let world = with_widgets().await;
