@@ -54,6 +54,8 @@ impl Embedded {
 pub async fn client(config: Kubeconfig) -> Result<kube::Client> {
     // A second installation in one process is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
+    let mut config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
+    // What a server answers first is what is compared.
+    config.default_retry = false;
     Ok(kube::Client::try_from(config)?)
 }

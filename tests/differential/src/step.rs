@@ -8,7 +8,7 @@
 //! in it is `%20`; a blank in a header's value is `_`. `BODY` is the rest: `object`, `edit`, `bad` (see [`Sample`]) or `last` (the
 //! last object that was answered), each followed by as many ` + {merge patch}` as are wanted (`edit` and `bad` may stand after a
 //! `+` too); or any other text as it is.
-//! Placeholders: `{list}` `{item}` `{all}` (paths), `{ns}`, `{name}`, `{slug}` (the cell's own name), `{kind}`, `{version}`, `{rv}`,
+//! Placeholders: `{list}` `{item}` `{all}` (paths), `{path}` `{resource}` (their parts), `{ns}`, `{name}`, `{slug}` (the cell's own name), `{kind}`, `{version}`, `{rv}`,
 //! `{uid}`, `{continue}` (of the last answer that had one).
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -147,6 +147,8 @@ impl Scene<'_> {
             .replace("{ns}", self.namespace())
             .replace("{name}", &name)
             .replace("{slug}", self.slug)
+            .replace("{path}", path)
+            .replace("{resource}", resource)
             .replace("{kind}", object["kind"].as_str().unwrap_or_default())
             .replace("{version}", object["apiVersion"].as_str().unwrap_or_default())
             .replace("{rv}", text_at("/metadata/resourceVersion"))
