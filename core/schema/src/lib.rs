@@ -30,7 +30,7 @@ pub use compile::{CompileError, Compiler};
 pub use default::default;
 pub use document::Document;
 pub use duplicate::duplicates;
-pub use node::{Field, Kind, ListType, Schema, Strategy};
+pub use node::{Field, Kind, ListType, Schema, Strategy, Zero};
 pub use null::settle_nulls;
 pub use prune::prune;
 pub use structural::check_structural;

@@ -20,6 +20,7 @@ static ADDRESS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b10\.96\.\d{1,3}\.
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b\d+\b"));
 static CURRENT: LazyLock<Regex> = LazyLock::new(|| pattern(r"current: \d+"));
 static AGE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\d{1,2}s$"));
+static EMBEDDED: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(resourceVersion[\\": ]+)\d+"#));
 static TOKEN: LazyLock<Regex> = LazyLock::new(|| pattern(r"\bey[\w-]+\.[\w-]+\.[\w-]+"));
 
 /// What one cell's answers hold that is to be replaced.
@@ -30,10 +31,10 @@ struct Found {
     generated: BTreeMap<String, String>,
 }
 
-/// Normalises the answers of one cell, whose own object has this name.
-pub fn normalise(answers: &mut [Answer], own: &str) {
+/// Normalises the answers of one cell, whose own object has this name; `before` are those of its preparation.
+pub fn normalise(answers: &mut [Answer], before: &[Answer], own: &str) {
     let mut found = Found::default();
-    answers.iter().for_each(|answer| found.gather(&answer.body, own));
+    before.iter().chain(&*answers).for_each(|answer| found.gather(&answer.body, own));
     for answer in answers {
         let is_text = answer.body.is_string();
         found.replace(&mut answer.body, "", false);
@@ -97,6 +98,10 @@ impl Found {
             Value::Number(_) if matches!(key, "nodePort" | "healthCheckNodePort") => *value = "<port>".into(),
             Value::Array(values) => values.iter_mut().for_each(|value| self.replace(value, key, false)),
             Value::Object(_) => {
+                // No rows are `[]` or `null`, depending on whether a cache was asked.
+                if value["kind"] == "Table" && value["rows"].is_null() {
+                    value["rows"] = Value::Array(Vec::new());
+                }
                 let bookmark = value["type"] == "BOOKMARK";
                 let own = is_collection(value);
                 let fields = value.as_object_mut().into_iter().flatten();
@@ -145,7 +150,10 @@ impl Found {
         for (name, shown) in &self.generated {
             text = text.replace(name, shown);
         }
-        let is_message = text.contains("recondition") || text.contains("resource version");
+        text = sorted(&text);
+        text = EMBEDDED.replace_all(&text, "${1}<revision>").into_owned();
+        let is_message =
+            ["recondition", "resource version", "resourceVersion"].iter().any(|word| text.contains(word));
         if is_message { self.without_revisions(&text) } else { text }
     }
 
@@ -156,6 +164,23 @@ impl Found {
         };
         NUMBER.replace_all(text, known).into_owned()
     }
+}
+
+/// A message with the JSON in it written in one order of keys: Go's structs have theirs, maps have none.
+fn sorted(text: &str) -> String {
+    let Some((head, rest)) = text.split_once("Invalid value: ") else { return text.to_owned() };
+    for (end, _) in rest.match_indices(": ").collect::<Vec<_>>().into_iter().rev() {
+        let (value, tail) = rest.split_at(end);
+        let quoted = serde_json::from_str::<String>(value).ok();
+        let inner = quoted.as_deref().unwrap_or(value);
+        let Ok(json @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str::<Value>(inner) else {
+            continue;
+        };
+        let shown =
+            if quoted.is_some() { Value::from(json.to_string()).to_string() } else { json.to_string() };
+        return format!("{head}Invalid value: {shown}{tail}");
+    }
+    text.to_owned()
 }
 
 #[cfg(test)]
@@ -173,7 +198,7 @@ mod tests {
             body: body.clone(),
         };
         let mut answers: Vec<Answer> = bodies.iter().map(answer).collect();
-        normalise(&mut answers, "it");
+        normalise(&mut answers, &[], "it");
         answers.into_iter().map(|answer| answer.body).collect()
     }
 
