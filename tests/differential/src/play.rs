@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use crate::{
     normal,
-    step::{Scene, Sending},
+    sample::Sample,
+    step::{Pick, Scene, Sending},
     table::{Cell, Table},
 };
 
@@ -72,7 +73,10 @@ async fn cell_answers(client: &kube::Client, cell: Cell<'_>) -> Result<Vec<Answe
     let (mut answers, mut prepared) = (Vec::new(), Vec::new());
     for step in &cell.row.steps {
         let sending = step.fill(&scene)?;
-        let answer = ask(client, &sending, &step.text, step.is_watch()).await?;
+        let mut answer = ask(client, &sending, &step.text, step.is_watch()).await?;
+        if let Some(pick) = step.pick() {
+            answer.body = picked(pick, &answer.body, cell.sample);
+        }
         if answer.body["metadata"].is_object() && answer.body["kind"] != "Status" {
             scene.last = answer.body.clone();
         }
@@ -103,6 +107,32 @@ async fn ask(client: &kube::Client, sending: &Sending, step: &str, watch: bool) 
     let response = tokio::time::timeout(PATIENCE, client.send(request)).await;
     let response = response.context("no answer in time")?.with_context(|| format!("send {step}"))?;
     read(response, step, watch).await
+}
+
+/// What an answer about many kinds says of one, its subresources included.
+fn picked(pick: Pick, body: &Value, sample: &Sample) -> Value {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let below = format!("{}/", sample.resource);
+    let mut segments = sample.path.split('/').skip(1);
+    let group = if sample.path.starts_with("apis/") { segments.next().unwrap_or_default() } else { "" };
+    let version = segments.next().unwrap_or_default();
+    match pick {
+        Pick::Resources => list(&body["resources"])
+            .into_iter()
+            .filter(|entry| {
+                let name = entry["name"].as_str().unwrap_or_default();
+                name == sample.resource || name.starts_with(&below)
+            })
+            .collect(),
+        Pick::Discovery => list(&body["items"])
+            .iter()
+            .filter(|item| item["metadata"]["name"].as_str().unwrap_or_default() == group)
+            .flat_map(|item| list(&item["versions"]))
+            .filter(|entry| entry["version"] == version)
+            .flat_map(|entry| list(&entry["resources"]))
+            .filter(|entry| entry["resource"] == *sample.resource)
+            .collect(),
+    }
 }
 
 /// A bookmark that says only that time has passed: how many there are depends on it.

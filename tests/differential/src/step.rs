@@ -7,8 +7,9 @@
 //! `~` marks a request that only prepares: its answer is not compared. `PATH` begins with a placeholder or a slash, and a blank
 //! in it is `%20`; a blank in a header's value is `_`. `BODY` is the rest: `object`, `edit`, `bad` (see [`Sample`]) or `last` (the
 //! last object that was answered), each followed by as many ` + {merge patch}` as are wanted (`edit` and `bad` may stand after a
-//! `+` too); or any other text as it is.
-//! Placeholders: `{list}` `{item}` `{all}` (paths), `{path}` `{resource}` (their parts), `{ns}`, `{name}`, `{slug}` (the cell's own name), `{kind}`, `{version}`, `{rv}`,
+//! `+` too); or any other text as it is. `@pick=resources` and `@pick=discovery` are no headers: they keep of an answer about many
+//! kinds what it says of the cell's.
+//! Placeholders: `{list}` `{item}` `{all}` (paths), `{path}` `{resource}` (their parts), `{groups}` (where discovery begins), `{ns}`, `{name}`, `{slug}` (the cell's own name), `{kind}`, `{version}`, `{rv}`,
 //! `{uid}`, `{continue}` (of the last answer that had one).
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -27,6 +28,16 @@ pub struct Step {
     path: String,
     headers: Vec<(String, String)>,
     body: String,
+    pick: Option<Pick>,
+}
+
+/// Which part of an answer about many kinds is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// Entries of an `APIResourceList`.
+    Resources,
+    /// Entries of an `APIGroupDiscoveryList`.
+    Discovery,
 }
 
 /// What placeholders stand for.
@@ -68,11 +79,15 @@ impl Step {
         let (verb, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         ensure!(path.starts_with(['/', '{']), "no path in step {text:?}");
         let mut body = words.next().unwrap_or_default();
-        let mut headers = Vec::new();
+        let (mut headers, mut pick) = (Vec::new(), None);
         while let Some(rest) = body.strip_prefix('@') {
             let (header, rest) = rest.split_once(' ').unwrap_or((rest, ""));
             let (name, value) = header.split_once('=').with_context(|| format!("header in {text:?}"))?;
-            headers.push((name.to_owned(), value.replace('_', " ")));
+            match (name, value) {
+                ("pick", "resources") => pick = Some(Pick::Resources),
+                ("pick", "discovery") => pick = Some(Pick::Discovery),
+                _ => headers.push((name.to_owned(), value.replace('_', " "))),
+            }
             body = rest;
         }
         let (method, patch) = verb.split_once(':').unwrap_or((verb, ""));
@@ -89,12 +104,17 @@ impl Step {
             headers.push(("content-type".to_owned(), media_type.to_owned()));
         }
         let (method, path, body) = (method.to_owned(), path.to_owned(), body.to_owned());
-        Ok(Self { text: text.to_owned(), compared, method, path, headers, body })
+        Ok(Self { text: text.to_owned(), compared, method, path, headers, body, pick })
     }
 
     /// Whether the answer is a stream of events.
     pub fn is_watch(&self) -> bool {
         self.path.contains("watch=") || self.path.contains("/watch/")
+    }
+
+    /// Which part of the answer is compared, if not all of it.
+    pub fn pick(&self) -> Option<Pick> {
+        self.pick
     }
 
     /// The request with its placeholders filled in.
@@ -148,6 +168,7 @@ impl Scene<'_> {
             .replace("{name}", &name)
             .replace("{slug}", self.slug)
             .replace("{path}", path)
+            .replace("{groups}", if path.starts_with("apis/") { "/apis" } else { "/api" })
             .replace("{resource}", resource)
             .replace("{kind}", object["kind"].as_str().unwrap_or_default())
             .replace("{version}", object["apiVersion"].as_str().unwrap_or_default())
