@@ -59,6 +59,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("services/cli", &["api/*", "infra/kubekit"]),
     ("bin/agent-sandbox", &["api/*", "core/*", "infra/*", "services/*"]),
     ("bin/supervisor", &[]),
+    ("tests/differential", &["services/apiserver", "infra/store"]),
     ("tests/system", &["api/*"]),
     ("tests/bench", &["api/*", "tests/system"]),
     ("xtask", &["api/*", "core/*"]),

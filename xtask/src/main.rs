@@ -10,6 +10,7 @@ mod bench;
 mod child;
 mod ci;
 mod crds;
+mod differential;
 mod layers;
 mod metadata;
 mod openapi;
@@ -36,6 +37,8 @@ enum Chore {
     Layers,
     /// Writes the CustomResourceDefinitions, or checks that they are up to date.
     Crds(crds::Options),
+    /// Compares the embedded API server with a real one; see tests/differential/README.md.
+    Differential(differential::Options),
     /// Writes the bundled part of Kubernetes' OpenAPI documents, or checks it.
     Openapi(openapi::Options),
 }
@@ -57,6 +60,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Tidy => tidy::run(),
         Chore::Layers => layers::run(),
         Chore::Crds(options) => crds::run(&options),
+        Chore::Differential(options) => differential::run(&options),
         Chore::Openapi(options) => openapi::run(&options),
     }
 }

@@ -56,6 +56,20 @@ pub(crate) fn parse_int(function: &str, text: &str) -> Result<i64, String> {
     })
 }
 
+/// The number that `strconv.ParseUint` reads.
+///
+/// # Errors
+/// Its error text.
+pub fn parse_unsigned(text: &str) -> Result<u64, String> {
+    text.parse::<u64>().map_err(|error| {
+        let why = match error.kind() {
+            std::num::IntErrorKind::PosOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        format!("strconv.ParseUint: parsing {}: {why}", quote(text))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -57,7 +57,8 @@ impl PrinterColumn {
             name: name.to_owned(),
             kind: kind.to_owned(),
             format: String::new(),
-            description: String::new(),
+            // What Kubernetes says of a column whose CRD does not.
+            description: format!("Custom resource definition column (in JSONPath format): {path}"),
             priority: 0,
             path: JsonPath::parse(path).ok(),
         }
@@ -65,11 +66,16 @@ impl PrinterColumn {
 
     fn from_value(column: &Value) -> PrinterColumn {
         let priority = column.get("priority").and_then(Value::as_i64).and_then(|p| i32::try_from(p).ok());
+        let new = PrinterColumn::new(text(column, "/name"), text(column, "/type"), text(column, "/jsonPath"));
+        let description = match text(column, "/description") {
+            "" => new.description,
+            own => own.to_owned(),
+        };
         PrinterColumn {
             format: text(column, "/format").to_owned(),
-            description: text(column, "/description").to_owned(),
             priority: priority.unwrap_or(0),
-            ..PrinterColumn::new(text(column, "/name"), text(column, "/type"), text(column, "/jsonPath"))
+            description,
+            ..new
         }
     }
 }

@@ -22,8 +22,8 @@ pub use pod::{grace_period, qos_class};
 pub use same::equivalent;
 
 /// Metadata that clients cannot set when they create.
-const SERVER_METADATA: [&str; 5] =
-    ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion", "selfLink"];
+const SERVER_METADATA: [&str; 4] =
+    ["deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink"];
 /// Metadata that an update which leaves it out keeps.
 const KEPT_METADATA: [&str; 7] = [
     "name",
@@ -41,7 +41,8 @@ pub fn prepare_create(kind: &Kind, new: &mut Value) {
     for name in SERVER_METADATA {
         remove(metadata, name);
     }
-    if counts_generations(kind) {
+    // Where it counts nothing it stays what the client said.
+    if counts_generations(kind) || matches!(kind.body, Body::PriorityClass) {
         set(field(new, "metadata"), "generation", 1);
     }
     match kind.body {
@@ -51,8 +52,10 @@ pub fn prepare_create(kind: &Kind, new: &mut Value) {
             set(new, "status", json!({"phase": "Active"}));
             set(field(new, "spec"), "finalizers", json!(["kubernetes"]));
         }
-        Body::PersistentVolume | Body::PersistentVolumeClaim => {
-            set(new, "status", json!({"phase": "Pending"}))
+        Body::PersistentVolumeClaim => set(new, "status", json!({"phase": "Pending"})),
+        Body::PersistentVolume => {
+            let since = new.pointer("/metadata/creationTimestamp").cloned();
+            set(new, "status", json!({"phase": "Pending", "lastPhaseTransitionTime": since}));
         }
         Body::Job => workload::create_job(new),
         Body::ReplicaSet => set(new, "status", json!({"replicas": 0})),
@@ -168,7 +171,7 @@ fn set_generation(kind: &Kind, subresource: Option<&str>, new: &mut Value, old: 
     }
     let differs = |pointer: &str| !same::equivalent_at(new, old, pointer);
     let changed = match kind.body {
-        _ if subresource == Some("status") => false,
+        _ if matches!(subresource, Some("status" | "binding")) => false,
         Body::Custom(_) => same::differs_outside(new, old, &["metadata", "apiVersion", "kind"]),
         Body::EndpointSlice => {
             same::differs_outside(new, old, &["metadata", "apiVersion", "kind"])

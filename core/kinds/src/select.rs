@@ -64,10 +64,8 @@ pub fn check_fields(kind: &Kind, selector: &FieldSelector) -> Result<(), String>
             | Body::Secret
             | Body::Service
             | Body::ReplicaSet
-            | Body::Job => format!("field label not supported: {field}"),
-            Body::Custom(_) if kind.custom().is_some_and(|c| !c.selectable.is_empty()) => {
-                format!("field label not supported: {field}")
-            }
+            | Body::Job
+            | Body::Custom(_) => format!("field label not supported: {field}"),
             _ => format!(
                 "{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
                 wire::quote(field)

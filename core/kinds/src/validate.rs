@@ -6,6 +6,7 @@
 use serde_json::Value;
 use wire::{FieldError, Path, names};
 
+use crate::custom::Custom;
 use crate::prepare::equivalent;
 use crate::table::{Body, Kind};
 use crate::value::is_empty;
@@ -21,6 +22,7 @@ mod network;
 mod pod;
 mod pod_update;
 mod rbac;
+mod records;
 mod resources;
 mod security;
 mod service;
@@ -93,13 +95,21 @@ fn body(kind: &Kind, new: &Value, errors: &mut Errors) {
         Body::RoleBinding => rbac::binding(new, true, errors),
         Body::ClusterRoleBinding => rbac::binding(new, false, errors),
         Body::CustomResourceDefinition => crd::crd(new, errors),
-        Body::Custom(_)
-        | Body::Endpoints
-        | Body::Event
-        | Body::Namespace
-        | Body::Node
-        | Body::Review
-        | Body::ServiceAccount => {}
+        Body::Endpoints => records::endpoints(new, errors),
+        Body::Event => records::event(new, errors),
+        Body::Node => records::node(new, errors),
+        Body::Custom(ref custom) => replicas(custom, new, errors),
+        Body::Namespace | Body::Review | Body::ServiceAccount => {}
+    }
+}
+
+/// The number that a custom kind scales by.
+fn replicas(custom: &Custom, new: &Value, errors: &mut Errors) {
+    let Some(scale) = &custom.scale else { return };
+    let value = new.pointer(&scale.spec_replicas.replace('.', "/")).and_then(Value::as_i64);
+    if let Some(value) = value.filter(|value| *value < 0) {
+        let why = "should be a non-negative integer";
+        errors.push(FieldError::invalid(scale.spec_replicas.as_str(), value, why));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Kubernetes itself as the judge: `data/kubernetes-1.36.jsonl` has objects (`given`) with what Kubernetes 1.36.0's
 //! own scheme defaults, validation and table printers, run over them, made of each: the object with its defaults
-//! (empty fields left out), the errors of a create (sorted), and the cells of its row.
+//! (empty fields left out), the errors of a create (sorted), and the cells of its row. The errors of events are what a whole
+//! kube-apiserver 1.36.3 answers (tests/differential, `write/about-nothing*`): their rules need the version of the request.
 
 #![allow(clippy::unwrap_used)] // the data is ours: a case that cannot be read should fail the test
 

@@ -1,6 +1,6 @@
 //! Server-side apply, and the tracking of owners under every other write.
 
-use schema::Schema;
+use schema::{Kind, Schema, Zero};
 use serde_json::{Map, Value};
 
 use crate::fields::FieldSet;
@@ -50,6 +50,7 @@ pub fn apply(
     managed::strip(&mut mine.fields, manager);
     let last = entries.iter().position(|entry| entry.is_same(&mine)).map(|at| entries.remove(at));
 
+    let time = last.as_ref().and_then(|last| last.time.clone());
     let mut new = typed::merge(schema, &old, &config);
     if let Some(last) = &last {
         new = prune(schema, new, &last.fields, &given, &entries);
@@ -62,7 +63,9 @@ pub fn apply(
     {
         return Ok(live.clone());
     }
-    entries.push(unchanged.map_or(mine.clone(), |last| Entry { time: last.time, ..mine }));
+    // An apply that changes no value is no write: its entry keeps its time, and a new one gets none.
+    let time = if change.is_empty() { time } else { mine.time.clone() };
+    entries.push(Entry { time, ..mine });
     managed::put(&mut new, entries);
     Ok(new)
 }
@@ -77,8 +80,7 @@ pub fn track_update(schema: &Schema, old: Option<&Value>, new: &mut Value, manag
         return;
     }
     let given = managed::take(new);
-    let mut before =
-        old.cloned().unwrap_or_else(|| serde_json::json!({"metadata": {}, "spec": {}, "status": {}}));
+    let mut before = old.cloned().unwrap_or_else(|| blank(schema));
     let kept = managed::take(&mut before);
     let from_request = !given.is_empty() && manager.subresource.is_none();
     let mut entries = if from_request { given } else { kept };
@@ -98,6 +100,22 @@ pub fn track_update(schema: &Schema, old: Option<&Value>, new: &mut Value, manag
         _ => mine,
     });
     managed::put(new, entries);
+}
+
+/// What a built-in kind's object has before anybody sets anything: what Go writes though it is zero. Who creates an object
+/// changes, and owns, only what differs from that. A custom kind's object has nothing.
+fn blank(schema: &Schema) -> Value {
+    let field = |field: &schema::Field| {
+        let value = match (field.zero()?, field.schema().kind()) {
+            (Zero::Null, _) => Value::Null,
+            (Zero::Value, Kind::String) => "".into(),
+            (Zero::Value, Kind::Integer | Kind::Number) => 0.into(),
+            (Zero::Value, Kind::Boolean) => false.into(),
+            (Zero::Value, _) => blank(field.schema()),
+        };
+        Some((field.name().to_owned(), value))
+    };
+    Value::Object(schema.fields().iter().filter_map(field).collect())
 }
 
 /// The message of a refused apply, as Kubernetes words it.

@@ -7,6 +7,8 @@
 //! **Invariant:** pure functions over JSON values. A patch that fails leaves the object as it was, or the object
 //! is the caller's to throw away: nothing half-patched is ever returned as a success.
 
+use serde_json::Value;
+
 pub mod apply;
 mod extent;
 mod fields;
@@ -27,6 +29,14 @@ pub enum PatchError {
     /// The patch is no patch (400 BadRequest).
     #[error("{0}")]
     Malformed(String),
+    /// The patch has a directive that is none (500 without a reason).
+    #[error("unknown patch type: {directive} in map")]
+    Directive {
+        /// What it says.
+        directive: String,
+        /// Where: the part of the patch.
+        place: Value,
+    },
     /// The patch asks for more than is allowed (413).
     #[error("{0}")]
     TooLarge(String),

@@ -40,7 +40,11 @@ fn merge_map(schema: Option<&Schema>, mut live: Object, mut patch: Object) -> Re
         return match directive.as_str() {
             Some("replace") => Ok(patch),
             Some("delete") => Ok(Object::new()),
-            _ => Err(malformed(format!("unknown patch type {directive} in map"))),
+            _ => {
+                let shown = directive.as_str().map_or_else(|| directive.to_string(), str::to_owned);
+                patch.insert(PATCH.to_owned(), directive);
+                Err(PatchError::Directive { directive: shown, place: Value::Object(patch) })
+            }
         };
     }
     retain_keys(&mut live, &mut patch)?;

@@ -16,7 +16,7 @@ use crate::rules::Rule;
 
 mod keywords;
 
-use keywords::{is_real, list_type, reference, strategy, texts};
+use keywords::{is_real, list_type, reference, strategy, texts, zero};
 
 /// The deepest schema taken.
 const MAX_DEPTH: usize = 128;
@@ -210,7 +210,8 @@ impl Compiler {
             {
                 link = Link::Node(Arc::new(Schema { default: None, ..Schema::clone(node) }));
             }
-            out.push(Field { name: name.as_str().into(), schema: link, strategy: strategy(child) });
+            let zero = all.and_then(|_| zero(child, required.contains(&name.as_str().into())));
+            out.push(Field { name: name.as_str().into(), schema: link, strategy: strategy(child), zero });
         }
         out.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(out)
@@ -336,7 +337,12 @@ impl Schema {
         fields.retain(|field| !matches!(&*field.name, "apiVersion" | "kind" | "metadata"));
         let text = Arc::new(Schema { kind: Kind::String, nullable: false, preserve: false, ..Schema::any() });
         let mut add = |name: &str, schema: &Arc<Schema>| {
-            fields.push(Field { name: name.into(), schema: Link::Node(Arc::clone(schema)), strategy: None });
+            fields.push(Field {
+                name: name.into(),
+                schema: Link::Node(Arc::clone(schema)),
+                strategy: None,
+                zero: None,
+            });
         };
         add("apiVersion", &text);
         add("kind", &text);

@@ -32,7 +32,7 @@ pub use default::default;
 pub use definition::check_versions;
 pub use document::Document;
 pub use duplicate::duplicates;
-pub use node::{Field, Kind, ListType, Schema, Strategy};
+pub use node::{Field, Kind, ListType, Schema, Strategy, Zero};
 pub use null::settle_nulls;
 pub use prune::prune;
 pub use structural::check_structural;

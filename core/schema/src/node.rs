@@ -61,6 +61,16 @@ pub struct Field {
     pub(crate) name: Box<str>,
     pub(crate) schema: Link,
     pub(crate) strategy: Option<Box<Strategy>>,
+    pub(crate) zero: Option<Zero>,
+}
+
+/// What a built-in kind's field holds that nobody has set, where Go writes it all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zero {
+    /// `null`: a pointer, list or map that is required.
+    Null,
+    /// The zero of its type: `""`, `0`, `false`, or a struct of such fields.
+    Value,
 }
 
 /// A compiled schema: one node, and all below it.
@@ -227,6 +237,11 @@ impl Field {
     /// What the field holds.
     pub fn schema(&self) -> &Schema {
         self.schema.get()
+    }
+
+    /// What the field holds that nobody has set; none when it is then absent, and for custom kinds.
+    pub fn zero(&self) -> Option<Zero> {
+        self.zero
     }
 
     /// How a strategic merge patch treats the field, if it says anything.

@@ -96,7 +96,7 @@ impl Core {
             Route::Unknown => {
                 self.access.allow_unknown(identity, &parts, query.flag("watch"))?;
                 note.into_iter().for_each(Note::allowed);
-                return Ok(body::not_served());
+                return unknown(parts.uri.path());
             }
             Route::Path => {
                 self.access.allow_path(identity, &parts.method, parts.uri.path())?;
@@ -149,6 +149,18 @@ impl Core {
         }
         meta_paths::answer(self, parts)
     }
+}
+
+/// The answer below an API group on a path that names nothing: those of Kubernetes' own groups have a router that says so in a
+/// `Status`.
+fn unknown(path: &str) -> Result<Reply, Status> {
+    let mut segments = path.split('/').skip(1);
+    let group = match segments.next() {
+        Some("api") => "",
+        _ => segments.next().unwrap_or_default(),
+    };
+    let routed = kinds::table().iter().any(|kind| kind.group == group && kind.custom().is_none());
+    if routed { Err(Status::no_such_path()) } else { Ok(body::not_served()) }
 }
 
 /// A failure as a reply.

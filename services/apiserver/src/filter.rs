@@ -34,15 +34,7 @@ struct Labels<'a> {
 impl Filter {
     /// The selection of a request. Refuses fields that the kind does not know.
     pub(crate) fn new(kind: &KindRef, options: &ListOptions) -> Result<Self, Status> {
-        if let Err(why) = kinds::check_fields(kind, &options.fields) {
-            return Err(Status::bad_request(format!(
-                "Unable to find \"{}, Resource={}\" that match label selector {:?}, field selector {:?}: {why}",
-                format_args!("{}/{}", kind.group, kind.version),
-                kind.plural,
-                options.labels.to_string(),
-                options.fields.to_string(),
-            )));
-        }
+        kinds::check_fields(kind, &options.fields).map_err(Status::bad_request)?;
         let deep = options.fields.terms.iter().any(|term| !is_meta(&term.field));
         Ok(Self { kind: kind.clone(), labels: options.labels.clone(), fields: options.fields.clone(), deep })
     }

@@ -6,6 +6,7 @@ mod protobuf;
 
 use std::time::Duration;
 
+use base64::DecodeError;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -31,6 +32,31 @@ pub(crate) enum Language {
     Yaml,
     /// Kubernetes' own form of it; for built-in kinds.
     Protobuf,
+}
+
+/// What Go's decoder wants a body to be when it looks for its kind.
+pub(crate) const TYPE_META: &str = "into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; \
+                                    Kind string \"json:\\\"kind,omitempty\\\"\" }";
+
+/// A value's type, as Go's decoder names it.
+pub(crate) fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// Where a text is no base64, as Go says it.
+pub(crate) fn illegal(error: &DecodeError, text: &str) -> String {
+    let at = match error {
+        DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => *at,
+        DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => text.len(),
+    };
+    format!("illegal base64 data at input byte {at}")
 }
 
 /// Reads a whole body.
@@ -70,7 +96,10 @@ pub(crate) fn any_language(headers: &HeaderMap) -> Result<Language, Status> {
 /// Parses a body; `Err` is the decoder's text.
 pub(crate) fn parse(bytes: &[u8], language: Language) -> Result<Value, String> {
     let value = match language {
-        Language::Json => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
+        Language::Json => serde_json::from_slice(bytes).map_err(|error| match error.is_eof() {
+            true => "unexpected end of JSON input".to_owned(),
+            false => error.to_string(),
+        }),
         Language::Protobuf => protobuf::parse(bytes),
         // Of a key given twice the last one counts, as in JSON; `repeated` tells.
         Language::Yaml => yaml(bytes, DuplicateKeyPolicy::LastWins).map_err(|error| error.to_string()),

@@ -25,6 +25,7 @@ impl Writer {
     fn manager(&self, kind: &Kind) -> Manager {
         let reset: &[&str] = match self.subresource.as_str() {
             "" if kind.has_status() => &["status"],
+            "status" if kind.custom().is_some() => &["metadata", "spec"],
             "status" => &["spec"],
             _ => &[],
         };

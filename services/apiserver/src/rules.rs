@@ -4,6 +4,9 @@
 //! decode -> unknown fields dropped (told, refused) -> types -> defaults -> prepare -> validate -> CEL
 //! ```
 
+mod encoding;
+mod metadata;
+
 use std::{collections::HashMap, sync::Arc};
 
 use kinds::{Body, Kind};
@@ -58,16 +61,17 @@ impl Rules {
     /// metadata only: the rest is for validation.
     pub(crate) fn trim_typed(&self, kind: &KindRef, value: &mut Value) -> Result<Problems, String> {
         let schema = self.schema(kind);
-        if !matches!(value.get("metadata"), None | Some(Value::Null | Value::Object(_))) {
-            return Err(
-                "json: cannot unmarshal metadata into Go struct field of type v1.ObjectMeta".to_owned()
-            );
+        metadata::check(kind, value)?;
+        let mut unknown = schema::prune(schema, value);
+        if kind.custom().is_some() {
+            // Their metadata is decoded first.
+            unknown.sort_by_key(|path| !path.starts_with("metadata."));
         }
-        let unknown = schema::prune(schema, value);
         if kind.custom().is_none() {
             if let Some(error) = schema::check_types(schema, value).first() {
                 return Err(error.to_string());
             }
+            encoding::check(kind, schema, value)?;
             schema::settle_nulls(schema, value);
         }
         Ok(unknown.iter().map(|path| format!("unknown field {}", wire::quote(path))).collect())
@@ -101,6 +105,11 @@ impl Rules {
         });
         refuse(kind, object::name(new), &errors)
     }
+}
+
+/// 400 when a field of the metadata has a type that it cannot take.
+pub(crate) fn metadata(kind: &Kind, value: &Value) -> Result<(), Status> {
+    metadata::check(kind, value).map_err(|why| Status::undecodable(&kind.kind, &kind.version, why))
 }
 
 /// 422 when there are errors.

@@ -118,6 +118,24 @@ pub(crate) fn served(kind: &KindRef, bytes: &Bytes) -> Result<Bytes, Status> {
     Ok(to_json(&decode(kind, bytes)?).into())
 }
 
+/// The bytes to serve in a list, from after the opening brace: items of built-in kinds do not say their kind again.
+pub(crate) fn listed(kind: &Kind, bytes: &Bytes) -> Result<Bytes, Status> {
+    if kind.custom().is_some() {
+        return Ok(served(kind, bytes)?.slice(1..));
+    }
+    let window = &bytes[..bytes.len().min(MARK_WITHIN)];
+    if versions::is_storage(kind)
+        && let Some(at) = window.windows(MARK.len()).position(|part| part == MARK)
+    {
+        return Ok(bytes.slice(at..));
+    }
+    let mut value = decode(kind, bytes)?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|key, _| !matches!(key.as_str(), "apiVersion" | "kind"));
+    }
+    Ok(Bytes::from(to_json(&value)).slice(1..))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

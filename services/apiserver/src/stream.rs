@@ -48,10 +48,11 @@ pub(crate) async fn open(call: Call<'_>, parts: Parts, body: RequestBody) -> Res
             }
             let pod = pod(&call)?;
             let node = pod["spec"]["nodeName"].as_str().unwrap_or_default().to_owned();
+            let path = request::pod_path(&call, &pod, subresource)?;
             if node.is_empty() {
                 return unassigned(&call.target.name, subresource);
             }
-            (node, request::pod_path(&call, &pod, subresource)?)
+            (node, path)
         }
     };
     if call.kind().plural == "nodes" && call.core.store.get(&call.key()).is_none() {
@@ -99,7 +100,9 @@ fn pod(call: &Call<'_>) -> Result<Value, Status> {
 /// A pod that is on no node yet has no logs and nothing to run in.
 fn unassigned(name: &str, subresource: &str) -> Result<Reply, Status> {
     if subresource == "log" {
-        return Ok(body::text(StatusCode::OK, ""));
+        let mut reply = Response::new(body::full(""));
+        *reply.status_mut() = StatusCode::NO_CONTENT;
+        return Ok(reply);
     }
     Err(Status::bad_request(format!("pod {name} does not have a host assigned")))
 }

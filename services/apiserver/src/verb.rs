@@ -15,8 +15,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, header, request::Parts};
 use jiff::Timestamp;
 use wire::{Query, Status};
 
@@ -24,7 +23,7 @@ use crate::{
     accept::Accept,
     body::{Reply, RequestBody},
     conversion,
-    core::Core,
+    core::{Core, failure},
     identity::Identity,
     input,
     registry::KindRef,
@@ -64,7 +63,8 @@ pub(crate) async fn dispatch(
         "" => call.kind().verbs,
         subresource => match call.kind().subresource(subresource) {
             Some(subresource) => subresource.verbs,
-            None => return Ok(crate::body::not_served()),
+            None if call.kind().custom().is_some() => return Err(call.not_found()),
+            None => return Err(Status::no_such_path()),
         },
     };
     if is_stream(&call.target) {
@@ -72,11 +72,19 @@ pub(crate) async fn dispatch(
     }
     let unnamed = call.target.name.is_empty() && matches!(verb, "update" | "patch");
     let answer = match (verb, call.target.subresource.as_str()) {
-        _ if unnamed || !verbs.contains(&verb) => Err(Status::method_not_allowed()),
+        _ if unnamed && call.kind().custom().is_some() => Err(Status::bad_request("name must be provided")),
+        // The router of Kubernetes' own kinds has reads for GET alone.
+        _ if unnamed || (parts.method == Method::HEAD && call.kind().custom().is_none()) => {
+            Err(Status::method_not_allowed())
+        }
+        _ if !verbs.contains(&verb) && call.kind().custom().is_some() => {
+            Err(Status::method_not_supported(call.target.resource(), verb))
+        }
+        _ if !verbs.contains(&verb) => Err(Status::method_not_allowed()),
         ("watch", "") => watch::watch(&call).await,
         ("list", "") => list::list(&call).await,
-        ("get", "" | "status") => get::get(&call).await,
-        (_, "" | "status" | "finalize") => {
+        ("get", "" | "status" | "ephemeralcontainers") => get::get(&call).await,
+        (_, "" | "status" | "finalize" | "ephemeralcontainers") => {
             let body = input::read(body).await?;
             Box::pin(write(&mut call, verb, &parts, &body)).await
         }
@@ -85,7 +93,7 @@ pub(crate) async fn dispatch(
             Box::pin(subresource::dispatch(&mut call, verb, &parts, &body)).await
         }
     };
-    answer.map(|reply| with_warnings(reply, &call.warnings))
+    Ok(with_warnings(answer.unwrap_or_else(|status| failure(&status)), &call.warnings))
 }
 
 async fn write(call: &mut Call<'_>, verb: &str, parts: &Parts, body: &[u8]) -> Result<Reply, Status> {
@@ -97,6 +105,14 @@ async fn write(call: &mut Call<'_>, verb: &str, parts: &Parts, body: &[u8]) -> R
         "delete" => delete::delete(call, parts, body).await,
         "deletecollection" => delete::collection(call, parts, body).await,
         _ => Err(Status::method_not_allowed()),
+    }
+}
+
+/// The answer to a write over all namespaces: custom kinds have no such path, the others have it for reads.
+fn nowhere(call: &Call<'_>) -> Result<Reply, Status> {
+    match call.kind().custom() {
+        Some(_) => Ok(crate::body::not_served()),
+        None => Err(Status::method_not_allowed()),
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use wire::{Query, Row, Status, Table};
+use wire::{FieldError, Query, Row, Status, Table};
 
 use crate::{
     accept::{Accept, Encoding, Form},
@@ -53,7 +53,9 @@ impl View {
             "None" => Include::Nothing,
             "Object" => Include::Object,
             other if accept.form == Form::Table => {
-                return Err(Status::bad_request(format!("unrecognized includeObject value: {other:?}")));
+                let why = "must be 'Metadata', 'Object', 'None', or empty";
+                let error = FieldError::invalid("includeObject", other, why);
+                return Err(Status::bad_request(format!("Unable to convert to Table as requested: {error}")));
             }
             _ => Include::Metadata,
         };
@@ -70,11 +72,16 @@ impl View {
     pub(crate) fn list(&self, meta: &ListMeta, items: &[Bytes]) -> Result<Reply, Status> {
         let mut pieces = VecDeque::with_capacity(items.len() * 2 + 2);
         pieces.push_back(self.list_head(meta).into());
+        let whole = matches!(self.accept.form, Form::Object | Form::Discovery(_));
         for (index, bytes) in items.iter().enumerate() {
-            if index > 0 {
-                pieces.push_back(Bytes::from_static(b","));
-            }
-            pieces.push_back(self.item(bytes)?);
+            let before: &[u8] = match (index, whole) {
+                (0, true) => b"{",
+                (0, false) => b"",
+                (_, true) => b",{",
+                (_, false) => b",",
+            };
+            pieces.push_back(Bytes::from_static(before));
+            pieces.push_back(if whole { stored::listed(self.kind, bytes)? } else { self.item(bytes)? });
         }
         pieces.push_back(Bytes::from_static(b"]}"));
         self.encoded(StatusCode::OK, pieces)
@@ -143,8 +150,10 @@ impl View {
     fn list_head(&self, meta: &ListMeta) -> Vec<u8> {
         let mut fields = Map::new();
         fields.insert("resourceVersion".to_owned(), meta.revision.to_string().into());
-        if let Some(token) = &meta.token {
-            fields.insert("continue".to_owned(), token.as_str().into());
+        // Lists of custom kinds always say whether there is more.
+        let token = meta.token.as_deref().or_else(|| self.kind.custom().map(|_| ""));
+        if let Some(token) = token.filter(|token| !token.is_empty() || self.accept.form == Form::Object) {
+            fields.insert("continue".to_owned(), token.into());
         }
         if let Some(remaining) = meta.remaining.filter(|remaining| *remaining > 0) {
             fields.insert("remainingItemCount".to_owned(), remaining.into());

@@ -26,14 +26,19 @@ async fn a_plain_object_goes_at_once() {
     assert_eq!(api.delete(&format!("{MAPS}/a"), &Value::Null).await.status, 404);
 }
 
-// Fact: some stores of kube-apiserver have `ReturnDeletedObject`; the object is as it was stored, without a
-// deletionTimestamp, at the revision of its deletion.
+// Facts (tests/differential, `delete/plain`): some stores of kube-apiserver have `ReturnDeletedObject`; a pod is marked before it
+// goes, and is answered at the revision of its deletion.
 #[tokio::test]
-async fn a_pod_that_goes_at_once_is_answered_as_it_was() {
+async fn a_pod_that_goes_at_once_is_answered_as_it_was_marked() {
     let api = start().await;
     let mut made = api.post(PODS, &pod("p")).await.expect(201);
     let gone = api.delete(&format!("{PODS}/p"), &Value::Null).await.expect(200);
-    made["metadata"]["resourceVersion"] = gone["metadata"]["resourceVersion"].clone();
+    assert!(gone["metadata"]["deletionTimestamp"].is_string());
+    made["metadata"]["deletionGracePeriodSeconds"] = 0.into();
+    made["metadata"]["generation"] = 2.into();
+    for field in ["resourceVersion", "deletionTimestamp"] {
+        made["metadata"][field] = gone["metadata"][field].clone();
+    }
     assert_eq!(gone, made);
     assert_eq!(gone["metadata"]["resourceVersion"], api.store.revision().to_string());
 }

@@ -99,7 +99,8 @@ async fn logs_come_from_the_node() {
     assert_eq!(status["message"], "container c is not valid for pod two");
     assert_eq!(api.get(&format!("{PODS}/none/log")).await.status, 404);
     let waiting = api.get(&format!("{PODS}/waiting/log")).await;
-    assert_eq!((waiting.status.as_u16(), waiting.text.as_str()), (200, ""));
+    // Fact: tests/differential, `log/not-scheduled`.
+    assert_eq!((waiting.status.as_u16(), waiting.text.as_str()), (204, ""));
     // Facts: `GenericHttpResponseChecker` wraps what the kubelet says against a log request.
     let status = api.get(&format!("{PODS}/one/log?tailLines=400")).await.expect(400);
     let text = "container \"main\" in pod \"one\" is waiting to start";

@@ -2,16 +2,15 @@
 
 use super::{GetOptions, ListOptions, Query, VersionMatch, invalid};
 use crate::field::FieldError;
-use crate::golang::{parse_int, quote};
 use crate::{FieldSelector, LabelSelector, Status};
 
 impl GetOptions {
     /// Reads the query of a get.
     ///
     /// # Errors
-    /// 400 when `resourceVersion` is not a number.
+    /// 500 when `resourceVersion` is not a number.
     pub fn from_query(query: &Query) -> Result<GetOptions, Status> {
-        Ok(GetOptions { resource_version: revision(query)? })
+        Ok(GetOptions { resource_version: revision(query).map_err(Status::unexplained)? })
     }
 }
 
@@ -19,12 +18,17 @@ impl ListOptions {
     /// Reads the query of a list or watch.
     ///
     /// # Errors
-    /// 400 for values that cannot be read, 422 for combinations that Kubernetes refuses.
+    /// 400 (a watch's revision: 500) for values that cannot be read, 422 for combinations that Kubernetes refuses.
     pub fn from_query(query: &Query) -> Result<ListOptions, Status> {
         let labels = LabelSelector::parse(query.get("labelSelector").unwrap_or_default());
         let fields = FieldSelector::parse(query.get("fieldSelector").unwrap_or_default());
         let unsigned = |name: &str| query.integer(name).map(|n| n.and_then(|n| u64::try_from(n).ok()));
         check(query)?;
+        // Lists judge their revision themselves; gets and watches leave it to the storage, whose errors are no statuses.
+        let refused = |error: FieldError| match query.flag("watch") {
+            true => Status::unexplained(error),
+            false => Status::bad_request(format!("invalid resource version: {error}")),
+        };
         let version_match = match query.get("resourceVersionMatch") {
             Some("Exact") => Some(VersionMatch::Exact),
             Some("NotOlderThan") => Some(VersionMatch::NotOlderThan),
@@ -35,7 +39,7 @@ impl ListOptions {
             fields: fields.map_err(Status::bad_request)?,
             watch: query.flag("watch"),
             bookmarks: query.flag("allowWatchBookmarks"),
-            resource_version: revision(query)?,
+            resource_version: revision(query).map_err(refused)?,
             version_match,
             timeout_seconds: unsigned("timeoutSeconds")?,
             limit: unsigned("limit")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(0),
@@ -45,16 +49,10 @@ impl ListOptions {
     }
 }
 
-fn revision(query: &Query) -> Result<Option<u64>, Status> {
+fn revision(query: &Query) -> Result<Option<u64>, FieldError> {
     let Some(text) = query.non_empty("resourceVersion") else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| {
-        let why = match parse_int("ParseUint", text) {
-            Err(why) => why,
-            Ok(_) => format!("strconv.ParseUint: parsing {}: invalid syntax", quote(text)),
-        };
-        let error = FieldError::invalid("resourceVersion", text, why);
-        Status::bad_request(format!("invalid resource version: {error}"))
-    })
+    let number = crate::golang::parse_unsigned(text);
+    number.map(Some).map_err(|why| FieldError::invalid("resourceVersion", text, why))
 }
 
 fn check(query: &Query) -> Result<(), Status> {

@@ -47,6 +47,11 @@ impl Status {
             .with(Details::default())
     }
 
+    /// 500 without a reason: what Kubernetes makes of an error that is no status.
+    pub fn unexplained(why: impl Display) -> Status {
+        Status { reason: None, ..Status::failure(500, Reason::InternalError, why.to_string()) }
+    }
+
     /// 409 `pods "x" already exists`.
     pub fn already_exists(resource: Qualified<'_>, name: &str) -> Status {
         let message = format!("{resource} {} already exists", quote(name));
@@ -117,6 +122,22 @@ impl Status {
     pub fn undecodable(kind: &str, version: &str, why: impl Display) -> Status {
         let version = quote(version);
         Status::bad_request(format!("{kind} in version {version} cannot be handled as a {kind}: {why}"))
+    }
+
+    /// 400 for a body that does not say what it is: shows how it begins.
+    pub fn unrecognized(kind: &str, why: impl Display, body: &[u8]) -> Status {
+        const SHOWN: usize = 30;
+        let start = &body[..body.len().min(SHOWN)];
+        // What is no JSON object is shown as hexadecimal digits.
+        let start = match body.first() {
+            None => "<empty>".to_owned(),
+            Some(b'{') => String::from_utf8_lossy(start).into_owned(),
+            Some(_) => start.iter().map(|byte| format!("{byte:02x}")).collect(),
+        };
+        let shown = if body.len() > SHOWN { format!("{start} ...") } else { start };
+        Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {kind}): {why} ({shown})"
+        ))
     }
 
     /// 400 of `fieldValidation=Strict`: `problems` are texts like `unknown field "spec.foo"`.

@@ -1,6 +1,6 @@
 //! Defaults of secrets, namespaces, nodes, limit ranges and quotas.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::quantity;
 use crate::value::{items_mut, object, set_default, text};
@@ -47,9 +47,30 @@ pub(super) fn namespace(namespace: &mut Value) {
 }
 
 /// What a node has, it can give away, unless it says otherwise.
+const NODE_INFO: [&str; 10] = [
+    "architecture",
+    "bootID",
+    "containerRuntimeVersion",
+    "kernelVersion",
+    "kubeProxyVersion",
+    "kubeletVersion",
+    "machineID",
+    "operatingSystem",
+    "osImage",
+    "systemUUID",
+];
+
 pub(super) fn node(node: &mut Value) {
     quantity::resource_list(node, "/status/capacity");
     quantity::resource_list(node, "/status/allocatable");
+    // Structs that Go writes whether or not anybody has set them.
+    object(node, "spec");
+    let status = object(node, "status");
+    status.entry("daemonEndpoints").or_insert_with(|| json!({"kubeletEndpoint": {"Port": 0}}));
+    let info = status.entry("nodeInfo").or_insert_with(|| json!({}));
+    for name in NODE_INFO {
+        crate::value::set_default(info, name, "");
+    }
     let Some(status) = node.get_mut("status") else { return };
     if let (None, Some(capacity)) = (status.get("allocatable"), status.get("capacity").cloned()) {
         crate::value::set(status, "allocatable", capacity);

@@ -63,6 +63,9 @@ pub(super) fn endpoints(endpoints: &mut Value) {
 
 /// An endpoint slice.
 pub(super) fn endpoint_slice(slice: &mut Value) {
+    for endpoint in items_mut(slice, "/endpoints") {
+        object(endpoint, "conditions");
+    }
     for port in items_mut(slice, "/ports") {
         set_default(port, "name", "");
         set_default(port, "protocol", "TCP");

@@ -39,8 +39,17 @@ pub(super) fn create(kind: &Kind, object: &Value, errors: &mut Errors) {
     finalizers(kind, object, errors);
 }
 
-/// Metadata of an update.
+/// Metadata of an update. What must not change is checked for every kind, and again by each kind's own rules, as Kubernetes does:
+/// each error is told twice.
 pub(super) fn update(new: &Value, old: &Value, errors: &mut Errors) {
+    let mut found = Errors::new();
+    kept(new, old, &mut found);
+    errors.extend(found.iter().cloned());
+    errors.extend(found);
+    common(new, errors);
+}
+
+fn kept(new: &Value, old: &Value, errors: &mut Errors) {
     let path = Path::root("metadata");
     if !text(old, "/metadata/deletionTimestamp").is_empty() {
         no_new_finalizers(new, old, errors);
@@ -61,7 +70,6 @@ pub(super) fn update(new: &Value, old: &Value, errors: &mut Errors) {
             errors.push(FieldError::invalid(path.child(name), a, IMMUTABLE));
         }
     }
-    common(new, errors);
 }
 
 /// A prefix may end in a dash, as something will be appended: Kubernetes checks it with the last two characters

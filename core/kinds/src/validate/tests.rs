@@ -116,7 +116,8 @@ fn labels_annotations_owners_and_finalizers_are_checked() {
 #[test]
 fn metadata_that_is_set_does_not_change() {
     let errors = update("", "ConfigMap", &json!({}), |m| m["metadata"]["uid"] = json!("other"));
-    assert_eq!(errors, ["metadata.uid: Invalid value: \"other\": field is immutable"]);
+    // Fact (tests/differential, `update/system-fields`): for every kind, and again by the kind's own rules.
+    assert_eq!(errors, ["metadata.uid: Invalid value: \"other\": field is immutable"; 2]);
     let deleted =
         json!({"metadata": {"name": "x", "namespace": "n", "deletionTimestamp": "t", "finalizers": ["a/b"]}});
     let mut new = deleted.clone();

@@ -66,7 +66,8 @@ fn fields_no_longer_applied_are_removed_unless_somebody_else_owns_them() {
     let third = apply(&schema, Some(&second), &config(&json!({"a": "1"})), &manager("me"), false).unwrap();
     assert_eq!(third["data"], json!({"a": "1", "b": "2"}));
     let wanted =
-        [("me", "Apply", &json!({"f:data": {"f:a": {}}})), ("you", "Apply", &json!({"f:data": {"f:b": {}}}))];
+        [("you", "Apply", &json!({"f:data": {"f:b": {}}})), ("me", "Apply", &json!({"f:data": {"f:a": {}}}))];
+    // Fact (tests/differential, `patch/apply-shared`): an apply that changes nothing has no time, and what has none comes first.
     assert_eq!(owners(&third), wanted);
     let fourth = apply(&schema, Some(&third), &config(&json!({})), &manager("you"), false).unwrap();
     assert_eq!(fourth["data"], json!({"a": "1"}));

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::node::{Limits, ListType, Strategy};
+use crate::node::{Limits, ListType, Strategy, Zero};
 
 // === impl Limits ===
 
@@ -67,4 +67,14 @@ pub(super) fn strategy(schema: &Value) -> Option<Box<Strategy>> {
         replace: has("replace"),
         merge_key: merge_key.map(Box::from),
     }))
+}
+
+/// Published documents give the zero of every Go field that is always written as its default.
+pub(super) fn zero(field: &Value, required: bool) -> Option<Zero> {
+    let is_zero = |value: &Value| !is_real(value) || [json!(""), json!(0), json!(false)].contains(value);
+    match field.get("default") {
+        Some(value) if is_zero(value) => Some(Zero::Value),
+        None if required => Some(Zero::Null),
+        _ => None,
+    }
 }

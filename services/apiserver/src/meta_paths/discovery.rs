@@ -1,8 +1,10 @@
 //! Discovery: which groups, versions and resources there are.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::StatusCode;
 use kinds::{Kind, Subresource};
 use serde_json::{Value, json};
+use sha2::Digest as _;
 
 use crate::{
     body::{self, Reply, to_json},
@@ -108,7 +110,10 @@ fn group_value(all: &[KindRef], name: &str, typed: bool) -> Value {
 /// A kind and its subresources as entries of an `APIResourceList`.
 fn plain(kind: &Kind) -> Vec<Value> {
     let mut main = json!({"name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced,
-        "kind": kind.kind, "verbs": kind.verbs});
+        "kind": kind.kind, "verbs": verbs(kind)});
+    if let Some(hash) = storage_hash(kind) {
+        main["storageVersionHash"] = hash.into();
+    }
     if !kind.short_names.is_empty() {
         main["shortNames"] = json!(kind.short_names);
     }
@@ -116,11 +121,12 @@ fn plain(kind: &Kind) -> Vec<Value> {
         main["categories"] = json!(kind.categories);
     }
     let mut entries = vec![main];
-    for sub in &kind.subresources {
+    for sub in subresources(kind) {
         let (group, version, name) = payload(kind, sub);
         let mut entry = json!({"name": format!("{}/{}", kind.plural, sub.name), "singularName": "",
             "namespaced": kind.namespaced, "kind": name, "verbs": sub.verbs});
-        if sub.payload.is_some() {
+        // Only where it is not the parent's.
+        if (group, version) != (&*kind.group, &*kind.version) {
             entry["group"] = group.into();
             entry["version"] = version.into();
         }
@@ -132,9 +138,8 @@ fn plain(kind: &Kind) -> Vec<Value> {
 /// A kind as an entry of an `APIGroupDiscoveryList`.
 fn detailed(kind: &Kind) -> Value {
     let response = |(group, version, kind): (&str, &str, &str)| json!({"group": group, "version": version, "kind": kind});
-    let subresources: Vec<Value> = kind
-        .subresources
-        .iter()
+    let subresources: Vec<Value> = subresources(kind)
+        .into_iter()
         .map(|sub| json!({"subresource": sub.name, "responseKind": response(payload(kind, sub)), "verbs": sub.verbs}))
         .collect();
     let mut entry = json!({
@@ -142,7 +147,7 @@ fn detailed(kind: &Kind) -> Value {
         "responseKind": response((&kind.group, &kind.version, &kind.kind)),
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular,
-        "verbs": kind.verbs,
+        "verbs": verbs(kind),
     });
     for (field, names) in [("shortNames", &kind.short_names), ("categories", &kind.categories)] {
         if !names.is_empty() {
@@ -153,6 +158,33 @@ fn detailed(kind: &Kind) -> Value {
         entry["subresources"] = subresources.into();
     }
     entry
+}
+
+/// The verbs, in the order in which Kubernetes names those of custom kinds and of the others.
+fn verbs(kind: &Kind) -> Vec<&'static str> {
+    const CUSTOM: [&str; 8] =
+        ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+    match kind.custom() {
+        Some(_) => CUSTOM.into_iter().filter(|verb| kind.verbs.contains(verb)).collect(),
+        None => kind.verbs.to_vec(),
+    }
+}
+
+/// The subresources, in that order: of custom kinds the status comes first.
+fn subresources(kind: &Kind) -> Vec<&Subresource> {
+    let mut found: Vec<&Subresource> = kind.subresources.iter().collect();
+    if kind.custom().is_some() {
+        found.sort_by_key(|sub| sub.name != "status");
+    }
+    found
+}
+
+/// Changes when objects of the kind are stored in another form.
+fn storage_hash(kind: &Kind) -> Option<String> {
+    let storage = kind.storage.as_ref()?;
+    let group = if storage.group == "core" { "" } else { &*storage.group };
+    let digest = sha2::Sha256::digest(format!("{group}/{}/{}", storage.version, kind.kind));
+    Some(BASE64_STANDARD.encode(&digest[..8]))
 }
 
 fn payload<'a>(kind: &'a Kind, sub: &Subresource) -> (&'a str, &'a str, &'a str) {

@@ -21,7 +21,10 @@ use crate::{
 /// Creates the object in the body.
 pub(super) async fn create(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> Result<Reply, Status> {
     let homeless = call.kind().namespaced && call.target.namespace.is_empty();
-    if homeless || !call.target.name.is_empty() {
+    if homeless {
+        return super::nowhere(call);
+    }
+    if !call.target.name.is_empty() {
         return Err(Status::method_not_allowed());
     }
     let options = CreateOptions::from_query(&call.query)?;
@@ -45,6 +48,10 @@ pub(super) async fn insert(
     }
     may_create(call)?;
     stamp(call, &mut value, writer.is_some());
+    if let Some(writer) = writer {
+        // What admission and the kind's own rules put in is nobody's.
+        writer.track(call.core, call.kind(), None, &mut value);
+    }
     kinds::prepare_create(call.kind(), &mut value);
     let generated = object::name(&value).is_empty();
     let _pass = call.core.admission.pass(&call.core.store, call.kind(), &call.target.namespace).await;
@@ -57,9 +64,6 @@ pub(super) async fn insert(
         let key = crate::stored::key(call.kind(), &call.target.namespace, &name);
         if generated || call.core.store.get(&key).is_none() {
             call.core.admission.judge_create(&call.core.store, &call.target, &value)?;
-        }
-        if let Some(writer) = writer {
-            writer.track(call.core, call.kind(), None, &mut value);
         }
         let taken = || Status::already_exists(call.target.resource(), &name);
         if dry_run {
@@ -86,9 +90,7 @@ fn may_create(call: &Call<'_>) -> Result<(), Status> {
 
 /// What the server itself says of a new object.
 fn stamp(call: &Call<'_>, value: &mut Value, forget_managers: bool) {
-    for field in
-        ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"]
-    {
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] {
         object::set(value, field, None);
     }
     if forget_managers {

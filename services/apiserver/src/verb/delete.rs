@@ -23,6 +23,8 @@ use crate::{
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
+const JOB_PODS_STAY: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to \
+                             remove them or set propagationPolicy=Orphan to suppress this warning";
 /// A pod's time to end when it names none, as Kubernetes defaults it.
 const POD_GRACE: i64 = 30;
 
@@ -58,7 +60,7 @@ pub(super) async fn delete(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> R
 /// Deletes all objects that a selection matches; answers with them as they were.
 pub(super) async fn collection(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> Result<Reply, Status> {
     if call.kind().namespaced && call.target.namespace.is_empty() {
-        return Err(Status::method_not_allowed());
+        return super::nowhere(call);
     }
     let options = options(call, parts, body)?;
     let found = list::find(call, &ListOptions::from_query(&call.query)?).await?;
@@ -73,13 +75,24 @@ pub(super) async fn collection(call: &mut Call<'_>, parts: &Parts, body: &[u8]) 
     call.view()?.list(&found.meta, &items)
 }
 
-/// The options of a delete, from the body or the query.
-fn options(call: &Call<'_>, parts: &Parts, body: &[u8]) -> Result<DeleteOptions, Status> {
+/// The options of a delete. Pods of a Job stay, unless the request says otherwise: the one kind whose default is so.
+fn options(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> Result<DeleteOptions, Status> {
+    let mut options = given(call, parts, body)?;
+    if options.propagation.is_none() && matches!(call.kind().body, Body::Job) {
+        options.propagation = Some(Propagation::Orphan);
+        call.warnings.push(JOB_PODS_STAY.to_owned());
+    }
+    Ok(options)
+}
+
+/// The options that a request gives, in the body or the query.
+fn given(call: &Call<'_>, parts: &Parts, body: &[u8]) -> Result<DeleteOptions, Status> {
     if body.is_empty() {
         return DeleteOptions::from_request(&call.query, body);
     }
     let value = input::parse(body, input::any_language(&parts.headers)?);
-    DeleteOptions::from_value(&value.map_err(|why| Status::undecodable("DeleteOptions", "v1", why))?)
+    let broken = |why| Status::bad_request(format!("couldn't get version/kind; json parse error: {why}"));
+    DeleteOptions::from_value(&value.map_err(broken)?)
 }
 
 /// Deletes an object, or marks it.
@@ -100,6 +113,9 @@ pub(super) async fn remove(
         let new = marked(call, &old, options);
         let gone = modify::is_finished(&new);
         match (gone, options.dry_run) {
+            (true, true) if matches!(call.kind().body, Body::Pod) => {
+                return Ok(Removed::Gone(draft::unstored(call, new)?));
+            }
             (true, true) => return Ok(Removed::Gone(entry.value)),
             (false, _) if object::same(&new, &old) => return Ok(Removed::Marked(entry.value)),
             (false, true) => return Ok(Removed::Marked(draft::unstored(call, new).await?)),
@@ -112,6 +128,10 @@ pub(super) async fn remove(
             draft::commit(call, &key, Change::Put(at), new, Some(&entry), Vec::new()).await?
         };
         match committed {
+            // A pod is marked, and then goes because nobody needs to end it.
+            Committed::Stored(bytes) if gone && matches!(call.kind().body, Body::Pod) => {
+                return Ok(Removed::Gone(bytes));
+            }
             Committed::Stored(bytes) if gone => return Ok(Removed::Gone(as_it_was(&entry.value, &bytes)?)),
             Committed::Stored(bytes) => return Ok(Removed::Marked(bytes)),
             Committed::Lost(_) => {}
@@ -169,7 +189,10 @@ fn marked(call: &Call<'_>, old: &Value, options: &DeleteOptions) -> Value {
 
 fn set_end(object: &mut Value, at: Timestamp, grace: i64) {
     object::set(object, "deletionTimestamp", object::time(at));
-    object::set(object, "deletionGracePeriodSeconds", Value::from(grace));
+    // Namespaces have a deletion of their own, without grace.
+    if object["kind"] != "Namespace" {
+        object::set(object, "deletionGracePeriodSeconds", Value::from(grace));
+    }
 }
 
 fn after(at: Timestamp, seconds: i64) -> Timestamp {

@@ -5,7 +5,7 @@ use http::request::Parts;
 use kinds::Body;
 use serde_json::Value;
 use store::{CommitError, Entry, Expect, Op, Txn};
-use wire::{FieldValidation, Status};
+use wire::{FieldError, FieldValidation, Qualified, Status};
 
 use super::Call;
 use crate::{
@@ -47,6 +47,12 @@ pub(super) fn read(
     let language = input::language(&kind, &parts.headers)?;
     let mut value = decode(call, body, language)?;
     let mut problems = input::repeated(body, language, validation);
+    if call.kind().custom().is_some() && value["kind"].as_str().unwrap_or_default().is_empty() {
+        let text = String::from_utf8_lossy(body);
+        let why = format!("Object 'Kind' is missing in '{}'", text.trim_end());
+        return Err(Status::unrecognized(&call.kind().kind, why, body));
+    }
+    rules::metadata(call.kind(), &value)?;
     identify(call, &mut value)?;
     problems.extend(call.core.rules.trim(&kind, &mut value)?);
     rules::judge(&kind, validation, problems, &mut call.warnings)?;
@@ -57,13 +63,14 @@ pub(super) fn read(
 /// Parses a body that must hold an object.
 pub(super) fn decode(call: &Call<'_>, body: &[u8], language: Language) -> Result<Value, Status> {
     let kind = call.kind();
-    let value =
-        input::parse(body, language).map_err(|why| Status::undecodable(&kind.kind, &kind.version, why))?;
-    if value.is_object() {
-        return Ok(value);
+    let broken = |why| {
+        Status::unrecognized(&kind.kind, format!("couldn't get version/kind; json parse error: {why}"), body)
+    };
+    let value = input::parse(body, language).map_err(broken)?;
+    match input::go_type(&value) {
+        "object" => Ok(value),
+        other => Err(broken(format!("json: cannot unmarshal {other} {}", input::TYPE_META))),
     }
-    let why = format!("json: cannot unmarshal the body into Go value of type {}.{}", kind.version, kind.kind);
-    Err(Status::undecodable(&kind.kind, &kind.version, why))
 }
 
 /// Checks that a body is of the kind, name and namespace of its URL, and fills in all but the name.
@@ -76,6 +83,10 @@ pub(super) fn identify(call: &Call<'_>, value: &mut Value) -> Result<(), Status>
         return Err(Status::bad_request(format!(
             "the API version in the data ({found_version}) does not match the expected API version ({api_version})"
         )));
+    }
+    if !found_kind.is_empty() && found_kind != *kind.kind && kind.custom().is_some() {
+        let error = FieldError::invalid("kind", found_kind.as_str(), format!("must be {}", kind.kind));
+        return Err(Status::invalid(Qualified::new(&kind.group, &found_kind), object::name(value), &[error]));
     }
     if !found_kind.is_empty() && found_kind != *kind.kind {
         return Err(Status::bad_request(format!(

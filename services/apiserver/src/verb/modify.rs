@@ -8,7 +8,7 @@ use store::{Entry, Expect};
 use wire::{CreateOptions, FieldError, Status};
 
 use super::{
-    Call,
+    Call, create,
     draft::{self, Change, Committed},
 };
 use crate::{access, body::Reply, object, ownership::Writer, rules, stored};
@@ -36,6 +36,11 @@ pub(super) async fn update(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> R
     });
     let writer = Some(draft::writer(call, &options.field_manager));
     let subresource = call.target.subresource.clone();
+    if subresource.is_empty() && call.kind().creates_on_update() && call.core.store.get(&call.key()).is_none()
+    {
+        let bytes = create::insert(call, new, options.dry_run, writer.as_ref()).await?;
+        return call.view()?.reply(StatusCode::CREATED, &bytes);
+    }
     let change = &mut |_: &Value| unbased.clone().map_or_else(|| Ok(new.clone()), Err);
     let edit = Edit { subresource: &subresource, dry_run: options.dry_run, writer, change };
     let bytes = modify(call, edit).await?;
@@ -68,6 +73,9 @@ async fn settle(
 ) -> Result<Option<Bytes>, Status> {
     check_identity(call, old, new)?;
     carry_system_fields(old, new);
+    if let Some(writer) = &edit.writer {
+        writer.track(call.core, call.kind(), Some(old), new);
+    }
     kinds::prepare_update(call.kind(), rules::subresource_name(edit.subresource), new, old);
     access::escalation(call, new, Some(old))?;
     let store = &call.core.store;
@@ -81,9 +89,6 @@ async fn settle(
         false => None,
     };
     call.core.admission.judge_update(&call.core.store, call.kind(), edit.subresource, new, old)?;
-    if let Some(writer) = &edit.writer {
-        writer.track(call.core, call.kind(), Some(old), new);
-    }
     if object::same(new, old) {
         return Ok(Some(entry.value.clone()));
     }
@@ -92,7 +97,8 @@ async fn settle(
         return draft::unstored(call, new.take()).await.map(Some);
     }
     let at = Expect::At(entry.revision);
-    let change = if is_finished(new) {
+    let finished = is_finished(new);
+    let change = if finished {
         companions.extend(call.core.admission.delete(call.kind(), old)?);
         Change::Remove(at)
     } else {
@@ -100,6 +106,8 @@ async fn settle(
     };
     let keep = (edit.subresource != "status").then_some(entry);
     match draft::commit(call, key, change, new.take(), keep, companions).await? {
+        // The last write of all is not stored: what it answers with is still at the revision before.
+        Committed::Stored(bytes) if finished => Ok(Some(stored::with_revision(&bytes, entry.revision))),
         Committed::Stored(bytes) => Ok(Some(bytes)),
         Committed::Lost(_) => Ok(None),
     }
@@ -109,6 +117,11 @@ async fn settle(
 fn check_identity(call: &Call<'_>, old: &Value, new: &mut Value) -> Result<(), Status> {
     draft::identify(call, new)?;
     let (wanted, actual) = (object::text(new, "resourceVersion"), object::text(old, "resourceVersion"));
+    if !wanted.is_empty()
+        && let Err(why) = wire::parse_unsigned(wanted)
+    {
+        return Err(Status::unexplained(why));
+    }
     if !matches!(wanted, "" | "0") && wanted != actual {
         return Err(Status::modified(call.target.resource(), &call.target.name));
     }
@@ -122,15 +135,13 @@ fn check_identity(call: &Call<'_>, old: &Value, new: &mut Value) -> Result<(), S
 
 /// What a client cannot change.
 fn carry_system_fields(old: &Value, new: &mut Value) {
-    for field in [
-        "uid",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "generation",
-        "generateName",
-    ] {
+    for field in ["uid", "creationTimestamp", "generation", "generateName"] {
         object::carry(old, new, field);
+    }
+    // Deletion cannot be taken back; nor begun by a write, which validation refuses.
+    if object::is_deleting(old) {
+        object::carry(old, new, "deletionTimestamp");
+        object::carry(old, new, "deletionGracePeriodSeconds");
     }
     object::set(new, "selfLink", None);
 }

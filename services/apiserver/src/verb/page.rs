@@ -5,10 +5,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use base64::{DecodeError, Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use store::{Entry, EventKind, List, Store};
 use wire::Status;
+
+use crate::input;
 
 /// The version of the token's form.
 const VERSION: &str = "meta.k8s.io/v1";
@@ -128,15 +130,6 @@ pub(super) fn expired(after: Option<&str>) -> Status {
     Status { continue_token: Some(token.text()), ..status }
 }
 
-/// Where a text is no base64, as Go says it.
-fn illegal(error: &DecodeError, text: &str) -> String {
-    let at = match error {
-        DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => *at,
-        DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => text.len(),
-    };
-    format!(": illegal base64 data at input byte {at}")
-}
-
 // === impl Token ===
 
 impl Token {
@@ -158,7 +151,9 @@ impl Token {
         let bad = |why: String| {
             Status::bad_request(format!("invalid continue token: continue key is not valid{why}"))
         };
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|error| bad(illegal(&error, text)))?;
+        let bytes = BASE64_URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|error| bad(format!(": {}", input::illegal(&error, text))))?;
         let token: Self = serde_json::from_slice(&bytes).map_err(|error| bad(format!(": {error}")))?;
         if token.v != VERSION {
             return Err(bad(format!(": server does not recognize this encoded version {}", token.v)));

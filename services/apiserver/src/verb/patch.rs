@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{StatusCode, request::Parts};
 use kinds::Kind;
 use serde_json::Value;
-use wire::{FieldValidation, PatchKind, PatchOptions, Status};
+use wire::{FieldValidation, PatchKind, PatchOptions, Reason, Status, status::Details};
 
 pub(super) use self::outcome::refused;
 use super::{
@@ -23,6 +23,10 @@ use crate::{
     ownership::Writer,
     registry::KindRef,
 };
+
+/// The patches that custom kinds take.
+pub(super) const FOR_CUSTOM_KINDS: [&str; 3] =
+    ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
 
 /// A patch that is not server-side apply, as it came.
 struct Patch {
@@ -48,14 +52,14 @@ pub(super) async fn patch(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> Re
 }
 
 fn patch_kind(kind: &Kind, parts: &Parts) -> Result<PatchKind, Status> {
-    let mut understood = vec!["application/json-patch+json", "application/merge-patch+json"];
-    if kind.custom().is_none() {
-        understood.push("application/strategic-merge-patch+json");
-    }
-    understood.push("application/apply-patch+yaml");
     let found = PatchKind::from_content_type(input::media_type(&parts.headers));
     let fits = found.filter(|found| *found != PatchKind::Strategic || kind.custom().is_none());
-    fits.ok_or_else(|| Status::unsupported_media_type(&understood))
+    fits.ok_or_else(|| match kind.custom() {
+        Some(_) => Status::unsupported_media_type(&FOR_CUSTOM_KINDS),
+        // The router of Kubernetes' own kinds refuses it before anything is read.
+        None => Status::failure(415, Reason::UnsupportedMediaType, "415: Unsupported Media Type")
+            .with(Details::default()),
+    })
 }
 
 async fn change(
@@ -77,7 +81,8 @@ async fn change(
             warnings.clear();
             match validation {
                 FieldValidation::Strict if !problems.is_empty() => {
-                    return Err(outcome::strict(patch.kind, &patch.value, &new, &problems));
+                    let shown = applied(&core, target, patch, old)?;
+                    return Err(outcome::strict(patch.kind, &patch.value, &shown, &problems));
                 }
                 FieldValidation::Warn => warnings = problems,
                 _ => {}
@@ -97,6 +102,17 @@ fn patched(
     patch: &Patch,
     old: &Value,
 ) -> Result<(Value, Vec<String>), Status> {
+    let mut new = applied(core, kind, patch, old)?;
+    outcome::object(patch.kind, &patch.value, &new)?;
+    outcome::kind(kind, patch.kind, &patch.value, &new)?;
+    let found = core.rules.trim_typed(kind, &mut new);
+    let found = found.map_err(|why| outcome::invalid(patch.kind, &patch.value, &new, &why))?;
+    core.rules.fill(kind, &mut new);
+    Ok((new, patch.problems.iter().cloned().chain(found).collect()))
+}
+
+/// The object with the patch in it, and no more done to it.
+fn applied(core: &Arc<Core>, kind: &'static Kind, patch: &Patch, old: &Value) -> Result<Value, Status> {
     let mut new = old.clone();
     match patch.kind {
         PatchKind::Json => merge::json_patch(&mut new, &patch.value).map_err(refused)?,
@@ -106,9 +122,5 @@ fn patched(
         }
         PatchKind::Apply => {}
     }
-    outcome::object(patch.kind, &patch.value, &new)?;
-    let found = core.rules.trim_typed(kind, &mut new);
-    let found = found.map_err(|why| outcome::invalid(patch.kind, &patch.value, &new, &why))?;
-    core.rules.fill(kind, &mut new);
-    Ok((new, patch.problems.iter().cloned().chain(found).collect()))
+    Ok(new)
 }

@@ -109,6 +109,18 @@ async fn set_scale(call: &mut Call<'_>, verb: &str, parts: &Parts, body: &[u8]) 
         Some(None) => return Err(Status::unsupported_media_type(&["application/merge-patch+json"])),
         None => payload(call, parts, body)?,
     };
+    let found = sent["kind"].as_str().unwrap_or_default();
+    if kind.is_none() && !matches!(found, "" | "Scale") {
+        let version = wire::quote(
+            sent["apiVersion"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default(),
+        );
+        let why = format!("{found} in version {version} cannot be handled as a Scale");
+        return Err(Status::bad_request(why));
+    }
+    let strategic = matches!(kind, Some(Some(PatchKind::Strategic)));
+    if strategic && call.kind().custom().is_some() {
+        return Err(Status::unsupported_media_type(&patch::FOR_CUSTOM_KINDS));
+    }
     let (wanted, ..) = scale_paths(call);
     let current = call.core.store.get(&call.key()).ok_or_else(|| call.not_found())?;
     let shown = scale_of(call, &stored::decode(call.kind(), &call.readable(current.value).await?)?);
@@ -164,8 +176,7 @@ async fn bind(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> Result<Reply, 
     let binding = payload(call, parts, body)?;
     let node = binding["target"]["name"].as_str().unwrap_or_default().to_owned();
     if node.is_empty() {
-        let error = FieldError::required("target.name", "");
-        return Err(Status::invalid(Qualified::new("", "Binding"), &call.target.name, &[error]));
+        return Err(Status::unexplained(FieldError::required("target.name", "")));
     }
     let uid = object::uid(&binding).to_owned();
     let (name, now) = (call.target.name.clone(), call.now);
@@ -185,8 +196,8 @@ async fn bind(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> Result<Reply, 
             None => Ok(bound(old, &node, &object::time(now))),
         }
     };
-    let writer = Some(draft::writer(call, &options.field_manager));
-    let edit = Edit { subresource: "binding", dry_run: options.dry_run, writer, change };
+    // Nobody owns what a binding sets.
+    let edit = Edit { subresource: "binding", dry_run: options.dry_run, writer: None, change };
     modify::modify(call, edit).await?;
     Ok(success())
 }
@@ -209,10 +220,7 @@ async fn evict(call: &mut Call<'_>, parts: &Parts, body: &[u8]) -> Result<Reply,
     let eviction = payload(call, parts, body)?;
     let name = object::name(&eviction);
     if !name.is_empty() && name != call.target.name {
-        return Err(Status::bad_request(format!(
-            "name in URL does not match name in Eviction object: {} vs. {name}",
-            call.target.name
-        )));
+        return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
     let mut options = match eviction.get("deleteOptions").filter(|options| options.is_object()) {
         Some(options) => DeleteOptions::from_value(options)?,

@@ -36,7 +36,7 @@ pub(super) fn create(call: &Call<'_>, parts: &Parts, body: &[u8]) -> Result<Repl
         spec if spec.is_object() => spec.clone(),
         _ => return Err(Status::undecodable(REQUEST.name, "v1", "spec is no object")),
     };
-    let seconds = seconds(call, &spec)?;
+    let seconds = seconds(&spec)?;
     no_attestations(call, &spec["attestations"])?;
     let bound = bound(call, &spec["boundObjectRef"])?;
     let tokens = call.core.access.tokens();
@@ -61,7 +61,7 @@ pub(super) fn create(call: &Call<'_>, parts: &Parts, body: &[u8]) -> Result<Repl
     Ok(body::json(StatusCode::CREATED, &answer))
 }
 
-fn seconds(call: &Call<'_>, spec: &Value) -> Result<i64, Status> {
+fn seconds(spec: &Value) -> Result<i64, Status> {
     let seconds = match &spec["expirationSeconds"] {
         Value::Null => DEFAULT_SECONDS,
         given => given.as_i64().unwrap_or(0),
@@ -72,7 +72,7 @@ fn seconds(call: &Call<'_>, spec: &Value) -> Result<i64, Status> {
         seconds => return Ok(seconds),
     };
     let error = FieldError::invalid("spec.expirationSeconds", seconds, why);
-    Err(Status::invalid(REQUEST, &call.target.name, &[error]))
+    Err(Status::invalid(REQUEST, "", &[error]))
 }
 
 /// Attestations are for webhooks, which are not served here.

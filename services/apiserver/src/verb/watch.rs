@@ -15,6 +15,7 @@ use wire::{ListOptions, Status};
 
 use super::Call;
 use crate::{
+    accept::Encoding,
     body::{self, Reply},
     conversion,
     core::Core,
@@ -60,6 +61,9 @@ enum Turn {
 
 /// Answers with a stream of events.
 pub(super) async fn watch(call: &Call<'_>) -> Result<Reply, Status> {
+    if call.accept.encoding != Encoding::Json {
+        return Err(Status::not_acceptable(&["application/json;stream=watch"]));
+    }
     let mut options = ListOptions::from_query(&call.query)?;
     if !call.target.name.is_empty() {
         // The old form of the URL, `/watch/.../<name>`.

@@ -2,14 +2,15 @@
 
 use std::fmt::Write as _;
 
+use kinds::Kind;
 use merge::PatchError;
 use serde_json::Value;
 use wire::{FieldError, FieldValidation, PatchKind, Qualified, Reason, Status, status::Details};
 
+use crate::input;
+
 /// The text of every patch that does not fit, whatever the cause (`NewGenericServerResponse`).
 const UNFIT: &str = "the server rejected our request due to an error in our request";
-const NO_OBJECT: &str = "into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; \
-                         Kind string \"json:\\\"kind,omitempty\\\"\" }";
 /// The fields of an operation of a JSON patch.
 const OPERATION: [&str; 4] = ["op", "path", "from", "value"];
 
@@ -17,6 +18,9 @@ const OPERATION: [&str; 4] = ["op", "path", "from", "value"];
 pub(in crate::verb) fn refused(error: PatchError) -> Status {
     match error {
         PatchError::Malformed(why) => Status::bad_request(why),
+        PatchError::Directive { directive, place } => {
+            Status::unexplained(format!("unknown patch type: {directive} in map: {}", printed(&place)))
+        }
         PatchError::TooLarge(what) => Status::too_large(what),
         PatchError::Unfit(why) => {
             tracing::debug!(%why, "patch does not fit");
@@ -54,17 +58,29 @@ pub(super) fn problems(
 
 /// Refuses an outcome that is not an object.
 pub(super) fn object(kind: PatchKind, patch: &Value, patched: &Value) -> Result<(), Status> {
-    let found = match patched {
-        Value::Object(_) => return Ok(()),
-        Value::Array(_) => "array",
-        Value::String(_) => "string",
-        Value::Number(_) => "number",
-        Value::Bool(_) => "bool",
-        Value::Null => "null",
+    let found = match input::go_type(patched) {
+        "object" => return Ok(()),
+        other => other,
     };
-    let why =
-        format!("couldn't get version/kind; json parse error: json: cannot unmarshal {found} {NO_OBJECT}");
+    let why = format!(
+        "couldn't get version/kind; json parse error: json: cannot unmarshal {found} {}",
+        input::TYPE_META
+    );
     Err(invalid(kind, patch, patched, &why))
+}
+
+/// Refuses an outcome of another built-in kind. Custom kinds are told apart later, when the outcome is validated.
+pub(super) fn kind(kind: &Kind, patch: PatchKind, value: &Value, patched: &Value) -> Result<(), Status> {
+    let found = patched["kind"].as_str().unwrap_or_default();
+    if found == kind.kind || kind.custom().is_some() {
+        return Ok(());
+    }
+    let why = format!(
+        "no kind {} is registered for version {}",
+        wire::quote(found),
+        wire::quote(&kind.api_version())
+    );
+    Err(invalid(patch, value, patched, &why))
 }
 
 /// How Kubernetes refuses a patch whose outcome strict decoding finds something wrong with.
