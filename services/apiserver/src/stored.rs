@@ -119,12 +119,12 @@ pub(crate) fn served(kind: &KindRef, bytes: &Bytes) -> Result<Bytes, Status> {
 }
 
 /// The bytes to serve in a list, from after the opening brace: items of built-in kinds do not say their kind again.
-pub(crate) fn listed(kind: &Kind, bytes: &Bytes) -> Result<Bytes, Status> {
+pub(crate) fn listed(kind: &KindRef, bytes: &Bytes) -> Result<Bytes, Status> {
     if kind.custom().is_some() {
         return Ok(served(kind, bytes)?.slice(1..));
     }
     let window = &bytes[..bytes.len().min(MARK_WITHIN)];
-    if versions::is_storage(kind)
+    if versions::is_as_stored(kind)
         && let Some(at) = window.windows(MARK.len()).position(|part| part == MARK)
     {
         return Ok(bytes.slice(at..));

@@ -15,7 +15,8 @@ mod watch;
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, header, request::Parts};
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use jiff::Timestamp;
 use wire::{Query, Status};
 

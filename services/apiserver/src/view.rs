@@ -81,7 +81,7 @@ impl View {
                 (_, false) => b",",
             };
             pieces.push_back(Bytes::from_static(before));
-            pieces.push_back(if whole { stored::listed(self.kind, bytes)? } else { self.item(bytes)? });
+            pieces.push_back(if whole { stored::listed(&self.kind, bytes)? } else { self.item(bytes)? });
         }
         pieces.push_back(Bytes::from_static(b"]}"));
         self.encoded(StatusCode::OK, pieces)

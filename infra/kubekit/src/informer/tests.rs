@@ -329,7 +329,7 @@ async fn an_object_that_nobody_wants_is_not_kept_and_one_that_becomes_so_is_gone
     // The even ones.
     let project = |map: ConfigMap| {
         let version: u64 = map.data?.get("version")?.parse().ok()?;
-        (version % 2 == 0).then_some(version)
+        version.is_multiple_of(2).then_some(version)
     };
     let informer = Informer::filtered(script.client.clone(), Config::default(), project).on_change(
         move |change: &Change<'_, u64>| {

@@ -114,7 +114,7 @@ pub(super) async fn remove(
         let gone = modify::is_finished(&new);
         match (gone, options.dry_run) {
             (true, true) if matches!(call.kind().body, Body::Pod) => {
-                return Ok(Removed::Gone(draft::unstored(call, new)?));
+                return Ok(Removed::Gone(draft::unstored(call, new).await?));
             }
             (true, true) => return Ok(Removed::Gone(entry.value)),
             (false, _) if object::same(&new, &old) => return Ok(Removed::Marked(entry.value)),

@@ -81,7 +81,7 @@ async fn change(
             warnings.clear();
             match validation {
                 FieldValidation::Strict if !problems.is_empty() => {
-                    let shown = applied(&core, target, patch, old)?;
+                    let shown = applied(&core, &target, patch, old)?;
                     return Err(outcome::strict(patch.kind, &patch.value, &shown, &problems));
                 }
                 FieldValidation::Warn => warnings = problems,
@@ -112,7 +112,7 @@ fn patched(
 }
 
 /// The object with the patch in it, and no more done to it.
-fn applied(core: &Arc<Core>, kind: &'static Kind, patch: &Patch, old: &Value) -> Result<Value, Status> {
+fn applied(core: &Arc<Core>, kind: &KindRef, patch: &Patch, old: &Value) -> Result<Value, Status> {
     let mut new = old.clone();
     match patch.kind {
         PatchKind::Json => merge::json_patch(&mut new, &patch.value).map_err(refused)?,
