@@ -20,7 +20,7 @@ use std::{
     os::unix::process::CommandExt as _,
     path::PathBuf,
     process::Command,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -83,6 +83,9 @@ const PURGE: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
 /// the whole process, which sandboxes inherit.
 const HUGE_PAGES: (&str, &str) = ("MIMALLOC_ALLOW_THP", "1");
 
+/// A thread for blocking work ends after this long without any: each keeps some free memory of its own.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+
 /// Where the administrator's context was written.
 pub(crate) struct Context {
     pub(crate) file: PathBuf,
@@ -129,7 +132,8 @@ pub(crate) fn perform(args: UpArgs) -> Result<u8> {
         detach::leave_terminal()?;
     }
     limits::raise_open_files();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().thread_keep_alive(KEEP_ALIVE).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(format!("start the async runtime: {error}")))?;
     runtime.block_on(Box::pin(serve(args)))
 }
