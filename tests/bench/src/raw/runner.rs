@@ -40,6 +40,15 @@ pub(crate) fn serve(plan: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Where a container has its network from.
+#[derive(Clone, Copy, PartialEq)]
+enum Network {
+    /// The runner's namespace, made and dressed like a pod's before the clock starts.
+    Shared,
+    /// A namespace of its own, as each of ours has; the runtime makes it, with nothing in it.
+    Own,
+}
+
 // === impl Plan ===
 
 impl Plan {
@@ -59,7 +68,7 @@ impl Plan {
 
     /// Start, remove; the time of the start.
     fn one(&self, number: usize) -> Result<Duration> {
-        self.prepare(number)?;
+        self.prepare(number, Network::Shared)?;
         let took = self.run(number)?;
         self.remove(number)?;
         Ok(took)
@@ -67,7 +76,7 @@ impl Plan {
 
     /// Start, ask to end; the time from the signal to the end of the container's process.
     fn stop(&self, number: usize) -> Result<Duration> {
-        self.prepare(number)?;
+        self.prepare(number, Network::Shared)?;
         self.run(number)?;
         let pid: i32 = fs::read_to_string(self.pid_file(number))?.trim().parse()?;
         let pid = Pid::from_raw(pid).context("no pid")?;
@@ -86,7 +95,7 @@ impl Plan {
 
     fn burst(&self, count: usize) -> Result<Duration> {
         for number in 0..count {
-            self.prepare(number)?;
+            self.prepare(number, Network::Own)?;
         }
         let started = Instant::now();
         thread::scope(|scope| {
@@ -109,14 +118,18 @@ impl Plan {
         self.bundle(number).join("pid")
     }
 
-    /// The sandbox's own spec with another cgroup and, where it names one, another network namespace.
-    fn prepare(&self, number: usize) -> Result<()> {
+    /// The sandbox's own spec with another cgroup and another network namespace.
+    fn prepare(&self, number: usize, network: Network) -> Result<()> {
         let mut spec = self.spec.clone();
         spec["linux"]["cgroupsPath"] = json!(format!("/asbench/{number}"));
         if let Some(namespaces) = spec["linux"]["namespaces"].as_array_mut() {
             for namespace in namespaces.iter_mut().filter(|namespace| namespace["type"] == "network") {
                 // This process is in the namespace already; its pin in /run/netns came later than this mount namespace.
                 namespace["path"] = json!(format!("/proc/{}/ns/net", std::process::id()));
+            }
+            if network == Network::Own {
+                namespaces.retain(|namespace| namespace["type"] != "network");
+                namespaces.push(json!({"type": "network"}));
             }
         }
         fs::create_dir_all(self.bundle(number))?;
