@@ -28,6 +28,18 @@ pub fn quote(text: &str) -> String {
     out
 }
 
+/// A value's type, as Go's decoder names it.
+pub fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
 /// A value as field errors show it: scalars bare, strings quoted, anything else as JSON.
 pub(crate) fn show(value: &Value) -> String {
     match value {

@@ -20,7 +20,7 @@ mod golang;
 
 pub use field::{FieldError, Path};
 pub use fields::FieldSelector;
-pub use golang::{parse_unsigned, quote};
+pub use golang::{parse_unsigned, quote, type_name};
 pub use intstr::IntOrString;
 pub use labels::LabelSelector;
 pub use options::{

@@ -38,15 +38,3 @@ pub fn measure(value: &Value) -> Extent {
     }
     extent
 }
-
-/// What Go's decoder calls a JSON value.
-pub(crate) fn go_kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}

@@ -55,7 +55,7 @@ fn read(patch: &Value) -> Result<Vec<PatchOperation>, PatchError> {
 }
 
 fn wrong(found: &Value, wanted: &str) -> PatchError {
-    let found = extent::go_kind(found);
+    let found = wire::type_name(found);
     PatchError::Malformed(format!("error decoding patch: json: cannot unmarshal {found} into Go {wanted}"))
 }
 

@@ -4,7 +4,6 @@ use schema::{Field, Schema, Strategy};
 use serde_json::{Map, Value};
 
 use crate::PatchError;
-use crate::extent::go_kind;
 
 mod order;
 
@@ -20,7 +19,7 @@ type Result<T> = std::result::Result<T, PatchError>;
 pub fn strategic(schema: &Schema, object: &mut Value, patch: &Value) -> Result<()> {
     let Value::Object(patch) = patch else {
         // A null is read as a patch without fields.
-        let found = go_kind(patch);
+        let found = wire::type_name(patch);
         let why = format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}");
         return if patch.is_null() { Ok(()) } else { Err(malformed(why)) };
     };

@@ -5,7 +5,11 @@ use crate::{
     value::Value,
 };
 use bytes::Bytes;
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry as Entered},
+    ops::Bound,
+    sync::Arc,
+};
 
 /// The revision of a store in which nothing was ever written.
 pub(crate) const FIRST_REVISION: u64 = 1;
@@ -52,11 +56,6 @@ impl Index {
         self.entries.get_key_value(key).map(entry)
     }
 
-    /// The key as the index holds it, so that the events of an object share one.
-    pub(crate) fn key(&self, key: &str) -> Option<Arc<str>> {
-        self.entries.get_key_value(key).map(|(own, _)| own.clone())
-    }
-
     pub(crate) fn revision_of(&self, key: &str) -> Option<u64> {
         self.entries.get(key).map(|slot| slot.revision)
     }
@@ -93,25 +92,32 @@ impl Index {
         self.entries.range::<str, _>((from, Bound::Unbounded)).take(limit).map(entry).collect()
     }
 
-    /// Makes a change and gives the value before it.
+    /// Makes a change. Gives the key as the index holds it, so that the events of an object share one, and the value before.
     pub(crate) fn apply(
         &mut self,
-        key: &Arc<str>,
+        key: Arc<str>,
         revision: u64,
         value: Option<Arc<Value>>,
-    ) -> Option<Arc<Value>> {
+    ) -> (Arc<str>, Option<Arc<Value>>) {
         let key_len = key.len() as u64;
-        let previous = match value {
-            Some(value) => {
-                self.bytes += key_len + value.len() as u64;
-                self.entries.insert(key.clone(), Slot { value, revision })
+        self.bytes += value.as_ref().map_or(0, |value| key_len + value.len() as u64);
+        let (key, previous) = match (self.entries.entry(key), value) {
+            (Entered::Occupied(mut at), Some(value)) => {
+                (at.key().clone(), Some(at.insert(Slot { value, revision })))
             }
-            None => self.entries.remove(&**key),
+            (Entered::Occupied(at), None) => {
+                let (key, slot) = at.remove_entry();
+                (key, Some(slot))
+            }
+            (Entered::Vacant(at), Some(value)) => {
+                let key = at.key().clone();
+                at.insert(Slot { value, revision });
+                (key, None)
+            }
+            (Entered::Vacant(at), None) => (at.into_key(), None),
         };
-        if let Some(previous) = &previous {
-            self.bytes -= key_len + previous.value.len() as u64;
-        }
-        previous.map(|slot| slot.value)
+        self.bytes -= previous.as_ref().map_or(0, |slot| key_len + slot.value.len() as u64);
+        (key, previous.map(|slot| slot.value))
     }
 
     /// All keys and values.

@@ -172,7 +172,7 @@ fn apply_frame(path: &Path, at: u64, frame: &Frame, index: &mut Index) -> Result
         if change.revision != index.revision() && change.revision != index.revision() + 1 {
             return Err(bad("has revisions out of order"));
         }
-        index.apply(&change.key, change.revision, change.value.map(Value::new));
+        index.apply(change.key, change.revision, change.value.map(Value::new));
         index.set_revision(change.revision);
     }
     Ok(())
@@ -191,7 +191,7 @@ fn load_snapshot(dir: &Path, generation: u64, index: &mut Index) -> Result<(), O
         for item in frame.items().ok_or_else(|| corrupt(&path, "a record does not parse"))? {
             match item {
                 Item::Change(change) => {
-                    index.apply(&change.key, change.revision, change.value.map(Value::new));
+                    index.apply(change.key, change.revision, change.value.map(Value::new));
                 }
                 Item::End { entries } => ended = Some(entries),
             }

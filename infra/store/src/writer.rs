@@ -188,12 +188,11 @@ impl Writer {
             let mut index = self.shared.index.write();
             for staged in self.batch.staged.drain(..) {
                 let Staged { change: Change { key, revision, value }, last } = staged;
-                let key = index.key(&key).unwrap_or(key);
                 let value = value.map(Value::new);
+                let (key, previous) = index.apply(key, revision, value.clone());
                 if let Some(value) = &value {
                     self.packer.add(&key, value);
                 }
-                let previous = index.apply(&key, revision, value.clone());
                 events.extend(record(key, revision, (value, last), previous));
             }
             index.set_revision(self.batch.revision);

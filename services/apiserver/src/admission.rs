@@ -24,7 +24,7 @@ use crate::{object, route::Target, stored};
 pub(crate) struct Admission {
     range: Range,
     /// The CRDs of the kinds this server is built with, as JSON: parsed they take fifteen times as much, and are hardly ever asked for.
-    crds: Vec<Box<[u8]>>,
+    crds: Vec<(String, Box<[u8]>)>,
     gate: quotas::Gate,
 }
 
@@ -32,13 +32,15 @@ pub(crate) struct Admission {
 
 impl Admission {
     pub(crate) fn new(range: Range, crds: &[Value]) -> Self {
-        let crds = crds.iter().map(|crd| crd.to_string().into_bytes().into()).collect();
+        let crds = crds.iter();
+        let crds =
+            crds.map(|crd| (object::name(crd).to_owned(), crd.to_string().into_bytes().into())).collect();
         Self { range, crds, gate: quotas::Gate::default() }
     }
 
     /// The CRDs of the kinds served.
     pub(crate) fn crds(&self) -> impl Iterator<Item = Value> {
-        self.crds.iter().filter_map(|crd| serde_json::from_slice(crd).ok())
+        self.crds.iter().filter_map(|(_, crd)| serde_json::from_slice(crd).ok())
     }
 
     /// Waits for the turn of a write that may use something of its namespace's quotas. To be held until it is committed.
@@ -145,7 +147,8 @@ impl Admission {
     }
 
     fn crd(&self, name: &str) -> Option<Value> {
-        self.crds().find(|crd| object::name(crd) == name)
+        let (_, crd) = self.crds.iter().find(|(own, _)| own == name)?;
+        serde_json::from_slice(crd).ok()
     }
 }
 

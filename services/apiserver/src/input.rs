@@ -38,18 +38,6 @@ pub(crate) enum Language {
 pub(crate) const TYPE_META: &str = "into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; \
                                     Kind string \"json:\\\"kind,omitempty\\\"\" }";
 
-/// A value's type, as Go's decoder names it.
-pub(crate) fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
 /// Where a text is no base64, as Go says it.
 pub(crate) fn illegal(error: &DecodeError, text: &str) -> String {
     let at = match error {

@@ -112,8 +112,7 @@ fn is_cut_off<K>(event: &Result<WatchEvent<K>, kube::Error>) -> bool {
 }
 
 fn jitter(most: u32) -> u32 {
-    // The fraction is below one, so the product fits.
-    #[allow(clippy::cast_possible_truncation)]
+    #[allow(clippy::cast_possible_truncation, reason = "the fraction is below one, so the product fits")]
     let part = (f64::from(most) * crate::backoff::random_fraction()) as u32;
     part
 }

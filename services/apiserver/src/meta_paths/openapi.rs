@@ -16,13 +16,15 @@ use crate::{
 
 /// Answers below `/openapi/v3`.
 pub(super) fn answer(core: &Core, rest: &[&str], headers: &HeaderMap) -> Reply {
-    let own: Vec<Value> = core.admission.crds().collect();
     match rest {
-        [] => body::json_bytes(StatusCode::OK, body::full(index(core, &own))),
+        [] => body::json_bytes(StatusCode::OK, body::full(index(core))),
         ["api", version] => bundled("", version, headers),
         ["apis", group, version] => match custom(&core.registry.all(), group, version).as_slice() {
             [] => bundled(group, version, headers),
-            kinds => tagged(headers, &hash(&own, kinds), || document(core, &own, kinds)),
+            kinds => {
+                let own: Vec<Value> = core.admission.crds().collect();
+                tagged(headers, &hash(&own, kinds), || document(core, &own, kinds))
+            }
         },
         _ => body::not_served(),
     }
@@ -36,7 +38,8 @@ fn bundled(group: &str, version: &str, headers: &HeaderMap) -> Reply {
     tagged(headers, &openapi::bundled_hash(), || openapi::v3_group(group, version).unwrap_or_default())
 }
 
-fn index(core: &Core, own: &[Value]) -> Vec<u8> {
+fn index(core: &Core) -> Vec<u8> {
+    let own: Vec<Value> = core.admission.crds().collect();
     let all = core.registry.all();
     let mut places: Vec<(&str, &str)> = Vec::new();
     for kind in all.iter().filter(|kind| kind.custom().is_some()) {
@@ -45,7 +48,7 @@ fn index(core: &Core, own: &[Value]) -> Vec<u8> {
         }
     }
     let hashes: Vec<String> =
-        places.iter().map(|(group, version)| hash(own, &custom(&all, group, version))).collect();
+        places.iter().map(|(group, version)| hash(&own, &custom(&all, group, version))).collect();
     let entries: Vec<(&str, &str, &str)> = places
         .iter()
         .zip(&hashes)

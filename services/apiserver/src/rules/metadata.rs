@@ -6,8 +6,6 @@
 use kinds::Kind;
 use serde_json::Value;
 
-use crate::input::go_type;
-
 /// Fields and their Go types.
 const FIELDS: [(&str, &str); 12] = [
     ("annotations", "map[string]string"),
@@ -35,12 +33,12 @@ pub(super) fn check(kind: &Kind, object: &Value) -> Result<(), String> {
                 true => "value of type v1.ObjectMeta".to_owned(),
                 false => format!("struct field {}.metadata of type v1.ObjectMeta", kind.kind),
             };
-            return Err(format!("json: cannot unmarshal {} into Go {into}", go_type(other)));
+            return Err(format!("json: cannot unmarshal {} into Go {into}", wire::type_name(other)));
         }
     };
     let wrong = FIELDS.iter().find_map(|(name, wanted)| {
         let value = metadata.get(*name).filter(|value| !fits(value, wanted))?;
-        Some((name, wanted, go_type(value)))
+        Some((name, wanted, wire::type_name(value)))
     });
     let Some((name, wanted, found)) = wrong else { return Ok(()) };
     let path = if custom { "" } else { "metadata." };

@@ -67,7 +67,7 @@ pub(super) fn decode(call: &Call<'_>, body: &[u8], language: Language) -> Result
         Status::unrecognized(&kind.kind, format!("couldn't get version/kind; json parse error: {why}"), body)
     };
     let value = input::parse(body, language).map_err(broken)?;
-    match input::go_type(&value) {
+    match wire::type_name(&value) {
         "object" => Ok(value),
         other => Err(broken(format!("json: cannot unmarshal {other} {}", input::TYPE_META))),
     }

@@ -58,7 +58,7 @@ pub(super) fn problems(
 
 /// Refuses an outcome that is not an object.
 pub(super) fn object(kind: PatchKind, patch: &Value, patched: &Value) -> Result<(), Status> {
-    let found = match input::go_type(patched) {
+    let found = match wire::type_name(patched) {
         "object" => return Ok(()),
         other => other,
     };
