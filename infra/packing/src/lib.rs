@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 /// Smaller values gain nothing.
 const LEAST: usize = 256;
-/// LZ4 looks back this far, so a larger dictionary would not be used.
+/// LZ4 looks back this far, so a larger dictionary would not be used for all of a value.
 const MOST: usize = 64 << 10;
-/// How many values that their dictionary does not fit make way for another.
+/// So large a dictionary is extended: each value that is packed pays for a walk over it.
+const EXTENDED: usize = 8 << 10;
+/// How many values that a full dictionary does not fit make way for another.
 const MISSES: u8 = 8;
 
 type Dictionary = Arc<Box<[u8]>>;
@@ -19,42 +21,59 @@ type Dictionary = Arc<Box<[u8]>>;
 /// Packs values that look alike.
 #[derive(Debug, Default)]
 pub struct Packer {
-    dictionary: Option<Dictionary>,
+    dictionary: Dictionary,
+    /// What a value takes that has nothing new but its names and times: the smallest of late. 0 before there is one.
+    usual: usize,
     misses: u8,
 }
 
 /// A packed value. It keeps its dictionary, which it shares.
 #[derive(Debug)]
 pub struct Packed {
+    /// The value's size, four bytes in little endian, and the value.
     bytes: Box<[u8]>,
     dictionary: Dictionary,
-    len: u32,
 }
 
 // === impl Packer ===
 
 impl Packer {
-    /// Packs a value; none if that would not halve it, or if it becomes the dictionary for those after it.
+    /// Packs a value; none if that would not halve it, or if it was taken into the dictionary for those after it.
     pub fn pack(&mut self, plain: &[u8]) -> Option<Packed> {
         if !(LEAST..=MOST).contains(&plain.len()) {
             return None;
         }
-        let Some(dictionary) = &self.dictionary else {
-            self.dictionary = Some(Arc::new(plain.into()));
+        if self.dictionary.is_empty() {
+            self.dictionary = Arc::new(plain.into());
             return None;
-        };
-        let bytes = lz4_flex::block::compress_with_dict(plain, dictionary);
-        if bytes.len() <= plain.len() / 2 {
+        }
+        let bytes = lz4_flex::block::compress_prepend_size_with_dict(plain, &self.dictionary);
+        let halved = bytes.len() <= plain.len() / 2;
+        if self.learns(plain, &bytes, halved) || !halved {
+            return None;
+        }
+        Some(Packed { bytes: bytes.into(), dictionary: Arc::clone(&self.dictionary) })
+    }
+
+    /// Takes a value into the dictionary if it has much that is not in there and there is room, or nothing like it was for a while.
+    /// Values packed before keep the dictionary that they were packed with.
+    fn learns(&mut self, plain: &[u8], packed: &[u8], halved: bool) -> bool {
+        let new = !halved || (self.usual > 0 && packed.len() > self.usual + self.usual / 2);
+        if halved {
             self.misses = 0;
-            let len = u32::try_from(plain.len()).ok()?;
-            return Some(Packed { bytes: bytes.into(), dictionary: Arc::clone(dictionary), len });
+            let risen = if self.usual == 0 { usize::MAX } else { self.usual + self.usual / 32 + 1 };
+            self.usual = packed.len().min(risen);
         }
-        self.misses += 1;
-        if self.misses >= MISSES {
-            // Values packed with the old one keep it.
-            *self = Self { dictionary: Some(Arc::new(plain.into())), misses: 0 };
+        if new && self.dictionary.len() + plain.len() <= EXTENDED {
+            self.dictionary = Arc::new([&self.dictionary, plain].concat().into());
+            return true;
         }
-        None
+        self.misses += u8::from(!halved);
+        if self.misses < MISSES {
+            return false;
+        }
+        *self = Self { dictionary: Arc::new(plain.into()), usual: 0, misses: 0 };
+        true
     }
 }
 
@@ -66,8 +85,15 @@ impl Packed {
     /// # Panics
     /// If this memory was damaged.
     pub fn open(&self) -> Vec<u8> {
-        lz4_flex::block::decompress_with_dict(&self.bytes, self.len as usize, &self.dictionary)
+        lz4_flex::block::decompress_size_prepended_with_dict(&self.bytes, &self.dictionary)
             .expect("it was packed by this process with this dictionary")
+    }
+
+    /// The size of the value, in bytes.
+    #[allow(clippy::len_without_is_empty, reason = "a packed value is never empty")]
+    pub fn len(&self) -> usize {
+        let (size, _) = self.bytes.split_first_chunk().expect("it begins with the size");
+        u32::from_le_bytes(*size) as usize
     }
 
     /// Bytes that it takes, without the dictionary.
@@ -106,19 +132,34 @@ mod tests {
         for number in 1..100 {
             let packed = packer.pack(&object(number)).unwrap();
             assert!(packed.size() * 10 < object(number).len(), "{} of {number}", packed.size());
-            assert_eq!(packed.open(), object(number));
+            assert_eq!((packed.len(), packed.open()), (object(number).len(), object(number)));
         }
+    }
+
+    #[test]
+    fn what_the_dictionary_lacks_is_learned_once() {
+        let with_status = |number| [object(number), noise(7)[..300].to_vec()].concat();
+        let mut packer = Packer::default();
+        packer.pack(&object(0));
+        packer.pack(&object(1)).unwrap();
+        assert!(packer.pack(&with_status(1)).is_none(), "it is learned");
+        for number in 2..10 {
+            let sizes = [object(number), with_status(number)].map(|plain| packer.pack(&plain).unwrap().size());
+            assert!(sizes[0] < 100 && sizes[1] < 100, "{sizes:?}");
+        }
+        assert_eq!(packer.dictionary.len(), object(0).len() + with_status(1).len());
     }
 
     #[test]
     fn what_does_not_shrink_is_left_alone_and_makes_way_for_another_dictionary() {
         let mut packer = Packer::default();
-        packer.pack(&noise(1));
-        for seed in 2..2 + u64::from(MISSES) {
+        let learned = u64::try_from(EXTENDED / 1000).unwrap();
+        for seed in 0..learned + u64::from(MISSES) {
             assert!(packer.pack(&noise(seed)).is_none());
         }
-        let last = noise(1 + u64::from(MISSES));
-        assert_eq!(packer.pack(&last).unwrap().open(), last, "the last one is the dictionary now");
+        let last = noise(learned + u64::from(MISSES) - 1);
+        assert_eq!(*packer.dictionary, last.clone().into());
+        assert_eq!(packer.pack(&last).unwrap().open(), last);
         assert!(packer.pack(&object(0)[..LEAST - 1]).is_none());
         assert!(packer.pack(&object(0).repeat(100)).is_none());
     }

@@ -19,8 +19,9 @@ const FRAME_MAGIC: [u8; 4] = *b"frm1";
 /// No frame is longer: the largest transaction and the largest batch beside it.
 const MAX_FRAME: usize = 64 << 20;
 
-/// The room that a builder keeps after a large frame.
+/// The room that a builder keeps after a large frame, and while nobody writes.
 const KEEP_ROOM: usize = 1 << 20;
+const REST_ROOM: usize = 16 << 10;
 
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +119,12 @@ impl Builder {
         self.bytes.clear();
         self.bytes.shrink_to(KEEP_ROOM);
         self.bytes.resize(FRAME_HEADER, 0);
+    }
+
+    /// Returns the room that is not needed while nobody writes. What was built is gone.
+    pub(crate) fn give_back(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(REST_ROOM);
     }
 
     /// Bytes so far, with the header.

@@ -15,16 +15,18 @@ use std::{
 /// How many values may wait to be packed; more were written without a pause, and stay as they are.
 const MAX_WAITING: usize = 1 << 16;
 
-/// A value, shared by the index and the events that show it.
+/// Of the values that wait, the newest are left alone while others write: they are replaced or read soon.
+const LEFT_ALONE: usize = 256;
+
+/// A value, shared by the index and the events that show it. There is one for each object and event: it is kept small.
 #[derive(Debug)]
 pub(crate) struct Value {
     held: RwLock<Held>,
-    len: u32,
 }
 
 #[derive(Debug)]
 enum Held {
-    Plain(Bytes),
+    Plain(Box<Bytes>),
     Packed(Packed),
 }
 
@@ -39,26 +41,28 @@ pub(crate) struct Packer {
 
 impl Value {
     pub(crate) fn new(bytes: Bytes) -> Arc<Self> {
-        let len = u32::try_from(bytes.len()).expect("the frame that it came in has a shorter length");
-        Arc::new(Self { held: RwLock::new(Held::Plain(bytes)), len })
+        Arc::new(Self { held: RwLock::new(Held::Plain(Box::new(bytes))) })
     }
 
     /// The size that it was written with.
     pub(crate) fn len(&self) -> usize {
-        self.len as usize
+        match &*self.held.read() {
+            Held::Plain(bytes) => bytes.len(),
+            Held::Packed(packed) => packed.len(),
+        }
     }
 
     /// The bytes as they were written.
     pub(crate) fn bytes(&self) -> Bytes {
         match &*self.held.read() {
-            Held::Plain(bytes) => bytes.clone(),
+            Held::Plain(bytes) => Bytes::clone(bytes),
             Held::Packed(packed) => packed.open().into(),
         }
     }
 
     fn pack(&self, packer: &mut packing::Packer) {
         let plain = match &*self.held.read() {
-            Held::Plain(bytes) => bytes.clone(),
+            Held::Plain(bytes) => Bytes::clone(bytes),
             Held::Packed(_) => return,
         };
         if let Some(packed) = packer.pack(&plain) {
@@ -80,6 +84,11 @@ impl Packer {
     /// Whether values wait.
     pub(crate) fn has_work(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// Packs up to `count` of the values that wait and are not new.
+    pub(crate) fn keep_up(&mut self, count: usize) {
+        self.work(count.min(self.waiting.len().saturating_sub(LEFT_ALONE)));
     }
 
     /// Packs up to `count` of the values that wait.
@@ -131,8 +140,27 @@ mod tests {
             packer.work(7);
         }
         for (number, value) in values.iter().enumerate() {
-            let packed = number > 0;
-            assert_eq!((held(value) * 5 < value.len(), value.bytes()), (packed, object(number)));
+            assert_eq!(held(value) * 5 < value.len(), number > 0, "the first is the dictionary");
+            assert_eq!((value.len(), value.bytes()), (object(number).len(), object(number)));
         }
+    }
+
+    #[test]
+    fn while_others_write_the_newest_are_left_alone() {
+        let mut packer = Packer::default();
+        let values: Vec<_> = (0..LEFT_ALONE + 2).map(|number| Value::new(object(number))).collect();
+        for (number, value) in values.iter().enumerate() {
+            packer.add(&format!("core/pods/default/box-{number}").into(), value);
+        }
+        packer.keep_up(1);
+        packer.keep_up(5);
+        let packed = values.iter().filter(|value| held(value) < value.len()).count();
+        assert_eq!((packed, packer.waiting.len()), (1, LEFT_ALONE), "the first is the dictionary");
+    }
+
+    #[test]
+    fn a_value_takes_48_bytes_beside_what_it_says() {
+        let counts = 2 * size_of::<usize>();
+        assert_eq!(counts + size_of::<Value>(), 48);
     }
 }

@@ -19,6 +19,9 @@ use tokio::sync::Notify;
 /// What an event costs beside its values: the event, its place in the ring, the allocator's share.
 const EVENT_COST: usize = 160;
 
+/// The ring grows by so many events at a time.
+const GROWN_BY: usize = 512;
+
 pub(crate) struct Window {
     ring: Arc<RwLock<Ring>>,
 }
@@ -152,6 +155,10 @@ impl Ring {
             wakes.push(wake.clone());
         }
         self.bytes += cost(&event);
+        if self.events.len() == self.events.capacity() {
+            // Doubled it would take half as much again as it ever needs.
+            self.events.reserve_exact(GROWN_BY);
+        }
         self.events.push_back(event);
         while self.events.len() > self.max_events || self.bytes > self.max_bytes {
             let Some(oldest) = self.events.pop_front() else { break };

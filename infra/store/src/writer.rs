@@ -36,6 +36,8 @@ const BUSY: usize = 8;
 
 /// Values packed before the queue is looked at again: about half a millisecond.
 const PACKED_AT_ONCE: usize = 64;
+/// Values packed after each batch of few callers. Otherwise all that a steady trickle writes would stay as it is until it ends.
+const PACKED_BETWEEN: usize = 4;
 
 /// Zeros are written ahead of the log while it is idle: a sync that need not also make the file longer takes half the time.
 const ZEROED: u64 = 1 << 20;
@@ -134,6 +136,9 @@ impl Writer {
                 self.gather();
                 self.write()?;
                 self.show();
+                if self.answered < BUSY {
+                    self.packer.keep_up(PACKED_BETWEEN);
+                }
             }
         }
     }
@@ -145,6 +150,7 @@ impl Writer {
             self.log.extend_zeroed(self.log.end + ZEROED)?;
         }
         self.packer.work(PACKED_AT_ONCE);
+        self.batch.frame.give_back();
         Ok(())
     }
 

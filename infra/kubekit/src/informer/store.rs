@@ -1,13 +1,14 @@
 //! What an informer knows: objects by key, and indexes over them. No waiting, no network.
 
 use crate::{Key, Text};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 type Values<T> = Box<dyn Fn(&Key, &T) -> Vec<Text> + Send + Sync>;
 
 pub(super) struct State<T> {
-    objects: HashMap<Key, Item<T>>,
+    /// A process has many of these. A tree grows with its objects; a hash table would be half empty after each doubling.
+    objects: BTreeMap<Key, Item<T>>,
     indexes: Vec<Index<T>>,
     /// The watch has told everything up to this revision.
     told: u64,
@@ -35,7 +36,7 @@ pub(super) struct Changed<T> {
 
 impl<T> Default for State<T> {
     fn default() -> Self {
-        Self { objects: HashMap::new(), indexes: Vec::new(), told: 0 }
+        Self { objects: BTreeMap::new(), indexes: Vec::new(), told: 0 }
     }
 }
 
