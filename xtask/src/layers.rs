@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("infra/net", &[]),
     ("infra/telemetry", &[]),
     ("infra/runtime", &["core/podspec"]),
-    ("infra/kubekit", &["api/wire"]),
+    ("infra/kubekit", &["api/wire", "infra/telemetry"]),
     (
         "services/apiserver",
         &[

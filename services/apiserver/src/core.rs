@@ -11,6 +11,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use store::Store;
+use telemetry::Health;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wire::{Query, Status};
 
@@ -38,6 +39,7 @@ pub(crate) struct Core {
     pub(crate) rules: Rules,
     pub(crate) admission: Admission,
     pub(crate) access: Access,
+    pub(crate) health: Health,
     /// The URL that clients use.
     pub(crate) url: String,
     pub(crate) kubelet: Arc<dyn KubeletConnector>,
@@ -101,7 +103,7 @@ impl Core {
             Route::Path => {
                 self.access.allow_path(identity, &parts.method, parts.uri.path())?;
                 note.into_iter().for_each(Note::allowed);
-                return self.path(&parts);
+                return self.path(&parts, &query).await;
             }
         };
         let verb = route::verb(&parts.method, &target, query.flag("watch"));
@@ -143,11 +145,11 @@ impl Core {
         Ok((self.access.seat(client, target).await?, body))
     }
 
-    fn path(self: &Arc<Self>, parts: &Parts) -> Result<Reply, Status> {
+    async fn path(self: &Arc<Self>, parts: &Parts, query: &Query) -> Result<Reply, Status> {
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             return Ok(body::not_served());
         }
-        meta_paths::answer(self, parts)
+        meta_paths::answer(self, parts, query).await
     }
 }
 

@@ -24,6 +24,7 @@ mod conversion;
 mod core;
 mod definitions;
 mod filter;
+mod health;
 mod identity;
 mod input;
 pub mod kubeconfig;

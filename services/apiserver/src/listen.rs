@@ -17,6 +17,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use jiff::Timestamp;
+use telemetry::Health;
 use tokio::{
     net::{TcpListener, TcpStream},
     time,
@@ -34,7 +35,8 @@ use crate::{
     access::Peer,
     body::{self, BoxError},
     core::{self, Core},
-    pki::Pki,
+    health,
+    pki::{Pki, PkiError},
 };
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -78,6 +80,15 @@ impl Listener {
         let tcp = TcpListener::bind(listen).await?;
         let guests = Arc::new(Guests::new(strangers, known));
         Ok(Self { tcp, tls: TlsAcceptor::from(Arc::new(tls)), clients, serving, pki, guests })
+    }
+
+    /// Adds the checks that the certificates are valid still.
+    pub(crate) fn add_checks(&self, health: &Health) -> Result<(), PkiError> {
+        let authority = self.pki.ca_ends()?;
+        health.add(health::certificate("certificate-authority", move || authority));
+        let serving = Arc::clone(&self.serving);
+        health.add(health::certificate("serving-certificate", move || serving.ends()));
+        Ok(())
     }
 
     /// The address that was bound.

@@ -13,20 +13,22 @@ use crate::{
     accept::{self, Form},
     body::{self, Reply},
     core::Core,
+    health::Question,
 };
 
 /// What `/version` says; clients decide by it what they may use.
 const MINOR: &str = "36";
-const HEALTH: [&str; 3] = ["/healthz", "/livez", "/readyz"];
 
 /// Answers a read of a path.
-pub(crate) fn answer(core: &Arc<Core>, parts: &Parts) -> Result<Reply, Status> {
+pub(crate) async fn answer(core: &Arc<Core>, parts: &Parts, query: &Query) -> Result<Reply, Status> {
+    if let Some(reply) = health(core, parts.uri.path(), query).await {
+        return Ok(reply);
+    }
     let path = parts.uri.path().trim_end_matches('/');
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match segments.as_slice() {
         [] => Ok(body::json(StatusCode::OK, &json!({"paths": paths(core)}))),
         ["version"] => Ok(body::json(StatusCode::OK, &version())),
-        ["healthz" | "livez" | "readyz", ..] => Ok(health(core, path, parts)),
         [".well-known", "openid-configuration"] => {
             Ok(published("application/json", &core.access.tokens().openid_configuration(&core.url)))
         }
@@ -40,6 +42,19 @@ pub(crate) fn answer(core: &Arc<Core>, parts: &Parts) -> Result<Reply, Status> {
         ["apis", group, version] => Ok(discovery::resources(&core.registry, group, version)),
         _ => Ok(body::not_served()),
     }
+}
+
+/// The answer about the process's health, if the path asks for it. Names of checks may have slashes.
+async fn health(core: &Core, path: &str, query: &Query) -> Option<Reply> {
+    let (question, check) = match path.strip_prefix('/')?.split_once('/') {
+        Some((question, check)) => (question, Some(check)),
+        None => (path.strip_prefix('/')?, None),
+    };
+    let question = Question::parse(question)?;
+    Some(match check {
+        None => question.answer(&core.health, query).await,
+        Some(name) => question.answer_one(&core.health, name).await,
+    })
 }
 
 /// What others may keep for an hour: whose tokens ours are.
@@ -102,25 +117,6 @@ fn paths(core: &Core) -> Vec<String> {
     paths.sort();
     paths.dedup();
     paths
-}
-
-/// `ok`, or what has stopped.
-fn health(core: &Core, path: &str, parts: &Parts) -> Reply {
-    if !HEALTH.iter().any(|known| path == *known || path == format!("{known}/ping")) {
-        return body::not_served();
-    }
-    let verbose = Query::parse(parts.uri.query().unwrap_or_default()).flag("verbose");
-    let name = path.trim_start_matches('/');
-    match core.store.failure() {
-        Some(why) => body::text(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("[-]store failed: {why}\n{name} check failed\n"),
-        ),
-        None if verbose => {
-            body::text(StatusCode::OK, format!("[+]ping ok\n[+]store ok\n{name} check passed\n"))
-        }
-        None => body::text(StatusCode::OK, "ok"),
-    }
 }
 
 /// A reply that a client may keep: 304 when it has these bytes already.

@@ -14,6 +14,7 @@ use hyper::{body::Incoming, service::service_fn, upgrade};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use store::Store;
+use telemetry::Health;
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -26,6 +27,7 @@ use crate::{
     body::{self, BoxError, ReplyBody, RequestBody},
     core::Core,
     definitions::Definitions,
+    health::{self, Followers},
     identity::Identity,
     kubelet::{KubeletConnector, NoKubelet},
     listen::Listener,
@@ -70,6 +72,9 @@ pub struct Config {
     /// The most requests of clients that are answered at the same time: so many of administrators, and as many of others, of
     /// which one user gets at most half. Default 128.
     pub max_requests: usize,
+    /// What `/livez` and `/readyz` look at. The server adds its own checks; others of the process may add theirs. Default
+    /// none.
+    pub health: Health,
 }
 
 /// Why a server could not be built.
@@ -127,6 +132,7 @@ impl Default for Config {
             audit_log: None,
             issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             max_requests: 128,
+            health: Health::default(),
         }
     }
 }
@@ -156,9 +162,13 @@ impl Server {
         let url = url(address);
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let registry = Arc::new(Registry::default());
-        let definitions = Definitions::start(&store, &registry, &crds, &tasks, &shutdown).await;
+        let followers = Followers::default();
+        let definitions = Definitions::start(&store, &registry, &crds, &followers, &tasks, &shutdown).await;
+        health::add_own(&config.health, &store, &followers);
+        listener.add_checks(&config.health).map_err(BuildError::Pki)?;
         let core = Arc::new(Core {
-            access: Access::build(kept, &config, &store, &tasks, &shutdown),
+            access: Access::build(kept, &config, &store, &followers, &tasks, &shutdown),
+            health: config.health,
             url,
             store,
             registry,
@@ -199,6 +209,7 @@ impl Server {
         let ending = core.shutdown.clone();
         let stop = async {
             shutdown.cancelled().await;
+            core.health.end();
             ending.cancel();
         };
         tokio::join!(self.listener.serve(core.clone(), shutdown.clone()), stop);

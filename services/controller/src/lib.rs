@@ -14,8 +14,9 @@ mod sandboxes;
 pub use metrics::Metrics;
 
 use kube::Client;
+use kubekit::Board;
 use std::sync::Arc;
-use telemetry::{Clock, SystemClock};
+use telemetry::{Check, Clock, SystemClock};
 use tokio_util::sync::CancellationToken;
 
 /// How to run the controllers.
@@ -31,6 +32,8 @@ pub struct Config {
     pub instance: String,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
+    /// Where their queues are shown. Default: nobody looks.
+    pub board: Board,
 }
 
 /// The controllers, ready to run.
@@ -49,6 +52,7 @@ impl Default for Config {
             namespace: None,
             instance: "agent-sandbox".to_owned(),
             clock: Arc::new(SystemClock),
+            board: Board::default(),
         }
     }
 }
@@ -65,6 +69,11 @@ impl Controller {
     /// What they did so far.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
+    }
+
+    /// What tells whether they work, once they run.
+    pub fn checks(&self) -> Vec<Check> {
+        self.sandboxes.checks()
     }
 
     /// Runs until shutdown; every worker finishes what it is at.

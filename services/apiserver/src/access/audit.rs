@@ -15,6 +15,7 @@ use std::{
 use http::request::Parts;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use telemetry::{Check, Health};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wire::Query;
@@ -144,9 +145,19 @@ fn describe(registry: &Registry, parts: &Parts, line: &mut Map<String, Value>) {
 
 impl Audit {
     /// Lines are written on `tasks`, until `shutdown` and those that wait then.
-    pub(super) fn start(log: Log, tasks: &TaskTracker, shutdown: &CancellationToken) -> Self {
+    pub(super) fn start(
+        log: Log,
+        health: &Health,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Self {
         let (lines, waiting) = mpsc::channel(WAITING);
-        tasks.spawn(write_all(log, waiting, shutdown.clone()));
+        let writer = tasks.spawn(write_all(log, waiting, shutdown.clone())).abort_handle();
+        let gone = || "requests are no longer noted: the log's writer has ended".to_owned();
+        health.add(Check::at_once(
+            "audit-log",
+            move || if writer.is_finished() { Err(gone()) } else { Ok(()) },
+        ));
         Self { lines }
     }
 
