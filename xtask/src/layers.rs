@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core/workloads", &["api/wire"]),
     ("core/access", &["api/wire"]),
     ("infra/packing", &[]),
-    ("infra/store", &["infra/packing"]),
+    ("infra/store", &["infra/packing", "infra/telemetry"]),
     ("infra/streams", &[]),
     ("infra/image", &[]),
     ("infra/net", &[]),

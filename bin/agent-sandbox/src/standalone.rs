@@ -31,7 +31,7 @@ use std::{
     time::Duration,
 };
 use store::Store;
-use telemetry::Health;
+use telemetry::{Health, Metrics};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Longest time that Ctrl-C or `down` gives the sandboxes to end by themselves.
@@ -68,9 +68,12 @@ impl Standalone {
         place.has_room()?;
         let store = open_store(place).await?;
         let door = Arc::new(Door::default());
-        let (health, board) = (Health::default(), Board::default());
+        let (health, board, metrics) = (Health::default(), Board::default(), Metrics::default());
+        metrics.add_process();
+        metrics.collect(board.clone());
         let config = apiserver::Config {
             health: health.clone(),
+            metrics: metrics.clone(),
             listen: args.listen,
             names: args.tls_san.clone(),
             token_file: args.token_file.clone(),
@@ -91,6 +94,7 @@ impl Standalone {
         let config = controller::Config {
             cluster_domain: args.cluster_domain.clone(),
             board: board.clone(),
+            metrics,
             ..controller::Config::default()
         };
         let controller = controller::Controller::build(config, client("agent-sandbox-controller"));

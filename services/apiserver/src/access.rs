@@ -40,8 +40,8 @@ pub(crate) use self::{
 };
 use self::{audit::Audit, authority::Authority, seats::Seats, signer::Signer, tokens::Statics};
 use crate::{
-    body::BoxError, health::Followers, identity::Identity, registry::Registry, route::Target, server::Config,
-    verb,
+    body::BoxError, health::Followers, identity::Identity, metrics::Counters, registry::Registry,
+    route::Target, server::Config, verb,
 };
 
 /// Streams into a pod: opening one takes the right to create it, whatever the method. Kubernetes 1.36 asks the same of
@@ -96,7 +96,7 @@ impl Access {
         kept: Kept,
         config: &Config,
         store: &Store,
-        followers: &Followers,
+        (followers, counters): (&Followers, &Counters),
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Self {
@@ -106,7 +106,9 @@ impl Access {
             seats: Seats::new(config.max_requests, config.max_requests / 2, LINE),
             // Nobody else is kept waiting by them.
             reserved: Seats::new(config.max_requests, config.max_requests, MASTERS_LINE),
-            audit: kept.log.map(|log| Audit::start(log, &config.health, tasks, shutdown)),
+            audit: kept
+                .log
+                .map(|log| Audit::start(log, &config.health, counters.audit.clone(), tasks, shutdown)),
         }
     }
 

@@ -13,7 +13,10 @@ use telemetry::{Check, Health, health::Seen};
 use tokio::task::AbortHandle;
 use wire::Query;
 
-use crate::body::{self, Reply};
+use crate::{
+    body::{self, Reply},
+    metrics::Slis,
+};
 
 /// How long a check may take, as Kubernetes gives its look at etcd.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -130,7 +133,7 @@ impl Question {
     }
 
     /// Answers for all checks but the excluded ones.
-    pub(crate) async fn answer(self, health: &Health, query: &Query) -> Reply {
+    pub(crate) async fn answer(self, health: &Health, slis: &Slis, query: &Query) -> Reply {
         let excluded: Vec<&str> = query.all("exclude").collect();
         let looks = self.checks(health).into_iter().map(|check| {
             let left_out = excluded.contains(&check.name());
@@ -140,6 +143,9 @@ impl Question {
             }
         });
         let lines = join_all(looks).await;
+        for line in &lines {
+            line.seen.iter().for_each(|seen| slis.checked(self.name(), line.name, seen.is_ok()));
+        }
         let mut text: String = lines.iter().map(Line::shown).collect();
         text.push_str(&unmatched(&excluded, &lines));
         let name = self.name();

@@ -31,6 +31,7 @@ pub mod kubeconfig;
 mod kubelet;
 mod listen;
 mod meta_paths;
+mod metrics;
 mod object;
 mod ownership;
 mod pki;

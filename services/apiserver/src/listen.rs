@@ -143,7 +143,11 @@ impl Listener {
     ) -> Result<(), BoxError> {
         tcp.set_nodelay(true)?;
         let handshake = time::timeout(HANDSHAKE, self.tls.accept(tcp));
-        let tls = seat.leave.run_until_cancelled(handshake).await.ok_or("its place was needed")???;
+        let tls = seat.leave.run_until_cancelled(handshake).await.ok_or("its place was needed")?;
+        let tls = tls.map_err(BoxError::from).and_then(|tls| Ok(tls?));
+        let tls = tls.inspect_err(|_| {
+            core.counters.tls_errors.inc();
+        })?;
         let identity = self.clients.identity(tls.get_ref().1.peer_certificates().unwrap_or_default());
         if identity.is_some() && !seat.is_known_now() {
             return Err("all connections are busy".into());

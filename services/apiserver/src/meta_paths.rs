@@ -14,6 +14,7 @@ use crate::{
     body::{self, Reply},
     core::Core,
     health::Question,
+    metrics::Counters,
 };
 
 /// What `/version` says; clients decide by it what they may use.
@@ -28,6 +29,8 @@ pub(crate) async fn answer(core: &Arc<Core>, parts: &Parts, query: &Query) -> Re
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match segments.as_slice() {
         [] => Ok(body::json(StatusCode::OK, &json!({"paths": paths(core)}))),
+        ["metrics"] => exposed(core, Counters::text).await,
+        ["metrics", "slis"] => exposed(core, Counters::slis).await,
         ["version"] => Ok(body::json(StatusCode::OK, &version())),
         [".well-known", "openid-configuration"] => {
             Ok(published("application/json", &core.access.tokens().openid_configuration(&core.url)))
@@ -52,9 +55,23 @@ async fn health(core: &Core, path: &str, query: &Query) -> Option<Reply> {
     };
     let question = Question::parse(question)?;
     Some(match check {
-        None => question.answer(&core.health, query).await,
+        None => question.answer(&core.health, &core.counters.slis, query).await,
         Some(name) => question.answer_one(&core.health, name).await,
     })
+}
+
+/// Metrics in the text format. Off the workers: objects are counted for it.
+async fn exposed(
+    core: &Arc<Core>,
+    text: fn(&Counters) -> Result<String, std::fmt::Error>,
+) -> Result<Reply, Status> {
+    let counters = Arc::clone(&core.counters);
+    let text = tokio::task::spawn_blocking(move || text(&counters)).await;
+    let text = text.map_err(Status::internal)?.map_err(Status::internal)?;
+    let mut reply = body::text(StatusCode::OK, text);
+    let kind = HeaderValue::from_static(telemetry::metrics::CONTENT_TYPE);
+    reply.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(reply)
 }
 
 /// What others may keep for an hour: whose tokens ours are.
@@ -82,7 +99,7 @@ fn roots(core: &Core, headers: &HeaderMap, core_group: bool) -> Result<Reply, St
     }
 }
 
-fn version() -> serde_json::Value {
+pub(crate) fn version() -> serde_json::Value {
     json!({
         "major": "1",
         "minor": MINOR,
@@ -104,6 +121,8 @@ fn paths(core: &Core) -> Vec<String> {
         "/apis",
         "/healthz",
         "/livez",
+        "/metrics",
+        "/metrics/slis",
         "/openapi/v3",
         "/openid/v1/jwks",
         "/readyz",

@@ -6,7 +6,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{HeaderValue, Request, Response, header};
@@ -14,7 +14,7 @@ use hyper::{body::Incoming, service::service_fn, upgrade};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use store::Store;
-use telemetry::Health;
+use telemetry::{Health, Metrics};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -31,6 +31,7 @@ use crate::{
     identity::Identity,
     kubelet::{KubeletConnector, NoKubelet},
     listen::Listener,
+    metrics::Counters,
     pki::{Pki, PkiError},
     registry::Registry,
     rules::Rules,
@@ -75,6 +76,8 @@ pub struct Config {
     /// What `/livez` and `/readyz` look at. The server adds its own checks; others of the process may add theirs. Default
     /// none.
     pub health: Health,
+    /// What `/metrics` shows. The server adds its own; others of the process may add theirs. Default none.
+    pub metrics: Metrics,
 }
 
 /// Why a server could not be built.
@@ -133,6 +136,7 @@ impl Default for Config {
             issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             max_requests: 128,
             health: Health::default(),
+            metrics: Metrics::default(),
         }
     }
 }
@@ -166,8 +170,10 @@ impl Server {
         let definitions = Definitions::start(&store, &registry, &crds, &followers, &tasks, &shutdown).await;
         health::add_own(&config.health, &store, &followers);
         listener.add_checks(&config.health).map_err(BuildError::Pki)?;
+        let counters = Counters::new(config.metrics.clone(), &store, &registry);
         let core = Arc::new(Core {
-            access: Access::build(kept, &config, &store, &followers, &tasks, &shutdown),
+            access: Access::build(kept, &config, &store, (&followers, &counters), &tasks, &shutdown),
+            counters,
             health: config.health,
             url,
             store,
@@ -264,7 +270,10 @@ async fn in_process(
 ) -> Result<Response<ReplyBody>, BoxError> {
     let mut request = request.map(body::boxed);
     if !request.headers().contains_key(header::UPGRADE) {
-        return Ok(core.handle(Some(identity), request).await);
+        let (begun, method) = (Instant::now(), request.method().clone());
+        let reply = core.handle(Some(identity), request).await;
+        core.counters.client(&method, reply.status().as_u16(), begun.elapsed().as_secs_f64());
+        return Ok(reply);
     }
     request.headers_mut().insert(header::HOST, HeaderValue::from_static("in-process"));
     *request.uri_mut() = request.uri().path_and_query().map_or("/", |path| path.as_str()).parse()?;

@@ -34,6 +34,8 @@ pub struct Config {
     pub clock: Arc<dyn Clock>,
     /// Where their queues are shown. Default: nobody looks.
     pub board: Board,
+    /// Where they are counted. Default: nobody looks.
+    pub metrics: telemetry::Metrics,
 }
 
 /// The controllers, ready to run.
@@ -53,6 +55,7 @@ impl Default for Config {
             instance: "agent-sandbox".to_owned(),
             clock: Arc::new(SystemClock),
             board: Board::default(),
+            metrics: telemetry::Metrics::default(),
         }
     }
 }

@@ -1,14 +1,17 @@
 //! The Sandbox controller: caches, a queue of names, workers.
 
 mod caches;
+mod census;
 mod execute;
 mod memory;
 mod observe;
 mod packed;
 mod reconcile;
 
+use crate::metrics::Reconciles;
 use crate::{Config, Metrics};
 use caches::{Caches, Informers};
+use census::Census;
 use execute::Executor;
 use kube::Client;
 use kubekit::{Board, EventRecorder, Key, Queue, events};
@@ -51,6 +54,8 @@ impl Sandboxes {
         let informers = Informers::build(&client, config.namespace.as_deref(), &queue);
         let caches = informers.caches();
         let (recorder, events) = EventRecorder::new(client.clone(), "sandbox-controller", &config.instance);
+        config.metrics.collect(Census::of(&caches.sandboxes));
+        config.metrics.collect(Reconciles::of(&metrics, config.workers));
         let worker = Worker {
             executor: Executor::new(client, caches.clone(), Arc::clone(&metrics)),
             caches,

@@ -24,6 +24,7 @@ use super::Attributes;
 use crate::{
     body::{BoxError, to_json},
     identity::Identity,
+    metrics,
     registry::Registry,
     route::{self, Route},
 };
@@ -44,6 +45,7 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 /// The log.
 pub(crate) struct Audit {
     lines: mpsc::Sender<Vec<u8>>,
+    counts: metrics::Audit,
 }
 
 /// What is known of a request so far.
@@ -148,27 +150,35 @@ impl Audit {
     pub(super) fn start(
         log: Log,
         health: &Health,
+        counts: metrics::Audit,
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Self {
         let (lines, waiting) = mpsc::channel(WAITING);
-        let writer = tasks.spawn(write_all(log, waiting, shutdown.clone())).abort_handle();
+        let writer = tasks.spawn(write_all(log, waiting, counts.clone(), shutdown.clone())).abort_handle();
         let gone = || "requests are no longer noted: the log's writer has ended".to_owned();
         health.add(Check::at_once(
             "audit-log",
             move || if writer.is_finished() { Err(gone()) } else { Ok(()) },
         ));
-        Self { lines }
+        Self { lines, counts }
     }
 
     pub(super) async fn write(&self, note: &Note, code: u16) {
+        self.counts.noted();
         if self.lines.send(note.bytes(code)).await.is_err() {
+            self.counts.lost(1);
             tracing::debug!("a request ended after the audit log");
         }
     }
 }
 
-async fn write_all(mut log: Log, mut waiting: mpsc::Receiver<Vec<u8>>, shutdown: CancellationToken) {
+async fn write_all(
+    mut log: Log,
+    mut waiting: mpsc::Receiver<Vec<u8>>,
+    counts: metrics::Audit,
+    shutdown: CancellationToken,
+) {
     let mut lines = Vec::new();
     loop {
         let received = match shutdown.run_until_cancelled(waiting.recv_many(&mut lines, WAITING)).await {
@@ -180,8 +190,11 @@ async fn write_all(mut log: Log, mut waiting: mpsc::Receiver<Vec<u8>>, shutdown:
             return;
         }
         let batch = std::mem::take(&mut lines);
+        let counts = counts.clone();
         let written = tokio::task::spawn_blocking(move || {
+            counts.events.inc_by(batch.len() as u64);
             if let Err(error) = log.append(&batch) {
+                counts.lost(batch.len() as u64);
                 tracing::error!(%error, path = %log.path.display(), lost = batch.len(), "cannot write the audit log");
             }
             log

@@ -11,7 +11,7 @@ async fn shown(reply: Reply) -> (u16, String) {
 }
 
 async fn ask(question: Question, health: &Health, query: &str) -> (u16, String) {
-    let reply = question.answer(health, &Query::parse(query)).await;
+    let reply = question.answer(health, &Slis::default(), &Query::parse(query)).await;
     let nosniff = HeaderValue::from_static("nosniff");
     assert_eq!(reply.headers().get(header::X_CONTENT_TYPE_OPTIONS), Some(&nosniff));
     shown(reply).await
