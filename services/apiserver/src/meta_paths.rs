@@ -38,6 +38,7 @@ pub(crate) async fn answer(core: &Arc<Core>, parts: &Parts, query: &Query) -> Re
         ["openid", "v1", "jwks"] => {
             Ok(published("application/jwk-set+json", &core.access.tokens().key_set()))
         }
+        ["openapi", "v2"] => Ok(openapi::answer_v2(core, &parts.headers)),
         ["openapi", "v3", rest @ ..] => Ok(openapi::answer(core, rest, &parts.headers)),
         ["api"] | ["apis"] => roots(core, &parts.headers, path == "/api"),
         ["api", "v1"] => Ok(discovery::resources(&core.registry, "", "v1")),
@@ -123,6 +124,7 @@ fn paths(core: &Core) -> Vec<String> {
         "/livez",
         "/metrics",
         "/metrics/slis",
+        "/openapi/v2",
         "/openapi/v3",
         "/openid/v1/jwks",
         "/readyz",
