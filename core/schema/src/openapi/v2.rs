@@ -30,7 +30,7 @@ pub fn v2(custom: &[Custom<'_>], form: Form) -> Vec<u8> {
 }
 
 fn info() -> Value {
-    json!({"title": "Kubernetes", "version": format!("v{}", env!("CARGO_PKG_VERSION"))})
+    json!({"title": "Kubernetes", "version": "unversioned"})
 }
 
 fn security() -> Value {
@@ -179,8 +179,9 @@ fn schema(node: &mut Value, custom: bool) {
     }
     let nullable = fields.remove("nullable").is_some_and(|nullable| nullable == true);
     let open = fields.get("x-kubernetes-preserve-unknown-fields").is_some_and(|open| open == true);
+    // Fact: Kubernetes' own swagger.json has no defaults either.
+    fields.remove("default");
     if custom {
-        fields.remove("default");
         reduce(fields, nullable, open);
     }
     for key in ["items", "additionalProperties"] {

@@ -101,7 +101,6 @@ fn parameter(value: &Value) -> Message {
 fn schema(value: &Value) -> Message {
     let mut out = Message::default();
     out.texts_of(value, &[(1, "$ref"), (2, "format"), (3, "title"), (4, "description"), (13, "pattern")]);
-    value.get("default").into_iter().for_each(|default| out.message(5, &any(default)));
     for (number, key) in [(6, "multipleOf"), (7, "maximum"), (9, "minimum")] {
         value[key].as_f64().into_iter().for_each(|value| out.double(number, value));
     }
