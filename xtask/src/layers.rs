@@ -18,13 +18,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core/workloads", &["api/wire"]),
     ("core/access", &["api/wire"]),
     ("infra/packing", &[]),
-    ("infra/store", &["infra/packing"]),
+    ("infra/store", &["infra/packing", "infra/telemetry"]),
     ("infra/streams", &[]),
     ("infra/image", &[]),
     ("infra/net", &[]),
     ("infra/telemetry", &[]),
     ("infra/runtime", &["core/podspec"]),
-    ("infra/kubekit", &["api/wire"]),
+    ("infra/kubekit", &["api/wire", "infra/telemetry"]),
     (
         "services/apiserver",
         &[

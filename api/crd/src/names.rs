@@ -89,8 +89,8 @@ pub fn is_reserved_annotation(key: &str) -> bool {
 }
 
 /// What a Pod says in [`label::CREATED_BY`] for a Sandbox that says `raw`.
-pub fn created_by(raw: &str) -> &str {
-    if KNOWN_CLIENTS.contains(&raw) { raw } else { "unknown" }
+pub fn created_by(raw: &str) -> &'static str {
+    KNOWN_CLIENTS.into_iter().find(|known| *known == raw).unwrap_or("unknown")
 }
 
 /// Name of the PersistentVolumeClaim made from the volume claim template `template` of Sandbox `sandbox`.

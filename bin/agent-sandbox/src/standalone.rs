@@ -19,6 +19,7 @@ use kube::{
     Api,
     api::{ListParams, Patch, PatchParams},
 };
+use kubekit::Board;
 use node::{Kubelet, Node, Stopper};
 use runtime::{Driver, Runtimes};
 use serde_json::json;
@@ -30,6 +31,7 @@ use std::{
     time::Duration,
 };
 use store::Store;
+use telemetry::{Health, Metrics};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Longest time that Ctrl-C or `down` gives the sandboxes to end by themselves.
@@ -51,6 +53,8 @@ pub(crate) struct Standalone {
     cluster: (kube::Client, cluster::Config),
     door: Arc<Door>,
     default: Driver,
+    health: Health,
+    shutdown_delay: Duration,
 }
 
 // === impl Standalone ===
@@ -64,7 +68,12 @@ impl Standalone {
         place.has_room()?;
         let store = open_store(place).await?;
         let door = Arc::new(Door::default());
+        let (health, board, metrics) = (Health::default(), Board::default(), Metrics::default());
+        metrics.add_process();
+        metrics.collect(board.clone());
         let config = apiserver::Config {
+            health: health.clone(),
+            metrics: metrics.clone(),
             listen: args.listen,
             names: args.tls_san.clone(),
             token_file: args.token_file.clone(),
@@ -81,16 +90,37 @@ impl Standalone {
         let node = build_node(place, args, default, &server).await?;
         door.open(node.kubelet());
         let client = |name: &str| server.client(Identity::component(name));
+        node.checks().into_iter().for_each(|check| health.add(check));
         let config = controller::Config {
             cluster_domain: args.cluster_domain.clone(),
+            board: board.clone(),
+            metrics,
             ..controller::Config::default()
         };
         let controller = controller::Controller::build(config, client("agent-sandbox-controller"));
-        let cluster =
-            cluster::Config { root_ca: server.pki().ca_pem().to_owned(), ..cluster::Config::default() };
+        controller.checks().into_iter().for_each(|check| health.add(check));
+        let cluster = cluster::Config {
+            root_ca: server.pki().ca_pem().to_owned(),
+            board,
+            health: health.clone(),
+            ..cluster::Config::default()
+        };
         let cluster = (client("agent-sandbox-cluster"), cluster);
         let admin = client("agent-sandbox-up");
-        Ok(Self { store, stopper: node.stopper(), server, admin, node, controller, cluster, door, default })
+        let (stopper, shutdown_delay) = (node.stopper(), Duration::from_secs(args.shutdown_delay.into()));
+        Ok(Self {
+            store,
+            server,
+            admin,
+            node,
+            stopper,
+            controller,
+            cluster,
+            door,
+            default,
+            health,
+            shutdown_delay,
+        })
     }
 
     /// The URL that clients use.
@@ -179,9 +209,12 @@ impl Standalone {
         notify::ready();
         let failure = tokio::select! {
             sandboxes_too = stop => {
+                // Who asks whether to send more learns it while everything is served still.
+                self.health.end();
                 if sandboxes_too {
                     self.stopper.stop_all(STOP_GRACE).await;
                 }
+                tokio::time::sleep(self.shutdown_delay).await;
                 None
             }
             why = self.store.failed() => Some(

@@ -71,6 +71,9 @@ pub(crate) struct UpArgs {
     /// Directory of the host that Pods may mount by hostPath, repeatable [default: none]
     #[arg(long, value_name = "DIR")]
     pub(crate) allow_host_path: Vec<PathBuf>,
+    /// Seconds to go on serving after being told to end, with /readyz failing, so that a load balancer notices first
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=60), value_name = "SECONDS")]
+    pub(crate) shutdown_delay: u16,
     /// Insert accept rules where another firewall of this host (Docker, ufw) drops the sandboxes' packets
     #[arg(long)]
     pub(crate) fix_forward: bool,

@@ -33,5 +33,5 @@ pub use jsonpath::JsonPath;
 pub use prepare::{counts_generations, equivalent, grace_period, prepare_create, prepare_update, qos_class};
 pub use print::{columns, row};
 pub use select::{check_fields, select_field};
-pub use table::{Body, Kind, Storage, Subresource, by_kind, lookup, table};
+pub use table::{Body, Kind, Storage, Subresource, Text, by_kind, lookup, table};
 pub use validate::{validate_create, validate_update};

@@ -1,4 +1,4 @@
-//! The OpenAPI v3 documents that clients fetch: `kubectl apply`, `explain`, `diff`, and code generators.
+//! The OpenAPI documents that clients fetch: `kubectl apply`, `explain`, `diff`, and code generators.
 //!
 //! Built when asked for and not kept: the whole set is several megabytes, and clients cache by hash.
 
@@ -12,8 +12,10 @@ use crate::document::{components, inflate};
 
 mod custom;
 mod operation;
+mod v2;
 
 pub use custom::{Custom, custom_group, custom_hash};
+pub use v2::{Form, v2};
 
 /// Descriptions of the component schemas and their fields, compressed.
 const DESCRIPTIONS: &[u8] = include_bytes!("../../../data/openapi/descriptions.json.gz");
@@ -101,13 +103,17 @@ fn closure(mut wanted: BTreeSet<String>, schemas: &mut Map<String, Value>) -> Ma
 fn describe(schemas: &mut Map<String, Value>) {
     let mut all = inflate(DESCRIPTIONS);
     for (name, schema) in schemas {
-        let Some(Value::Object(texts)) = all.remove(name) else { continue };
-        for (field, text) in texts {
-            let node =
-                if field.is_empty() { Some(&mut *schema) } else { schema["properties"].get_mut(&field) };
-            if let Some(node) = node.and_then(Value::as_object_mut) {
-                node.insert("description".to_owned(), text);
-            }
+        describe_one(schema, all.remove(name));
+    }
+}
+
+/// Puts the texts of one schema, by field, where they belong.
+fn describe_one(schema: &mut Value, texts: Option<Value>) {
+    let Some(Value::Object(texts)) = texts else { return };
+    for (field, text) in texts {
+        let node = if field.is_empty() { Some(&mut *schema) } else { schema["properties"].get_mut(&field) };
+        if let Some(node) = node.and_then(Value::as_object_mut) {
+            node.insert("description".to_owned(), text);
         }
     }
 }

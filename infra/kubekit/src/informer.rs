@@ -22,10 +22,14 @@ use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
 use source::Source;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use store::State;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// Failures in a row from which on they are not taken for a passing trouble: with the usual waits some seconds.
+pub const LASTING: u32 = 6;
 
 /// What to watch and how.
 #[derive(Clone, Debug)]
@@ -77,6 +81,8 @@ struct Shared<T> {
     state: RwLock<State<T>>,
     handlers: RwLock<Vec<Handler<T>>>,
     synced: watch::Sender<bool>,
+    /// Requests that failed in a row.
+    failures: AtomicU32,
 }
 
 // === impl Config ===
@@ -138,6 +144,7 @@ where
             state: RwLock::new(State::default()),
             handlers: RwLock::default(),
             synced: watch::Sender::new(false),
+            failures: AtomicU32::new(0),
         };
         Self {
             source: Source::new(client, kind, config),
@@ -209,6 +216,12 @@ impl<T> Reader<T> {
     /// Whether the first state is complete.
     pub fn is_synced(&self) -> bool {
         *self.shared.synced.borrow()
+    }
+
+    /// Whether the first state is complete and the server lets itself be followed: not, once requests have failed
+    /// [`LASTING`] times in a row.
+    pub fn is_following(&self) -> bool {
+        self.is_synced() && self.shared.failures.load(Ordering::Relaxed) < LASTING
     }
 
     /// Waits until the first state is complete. Never ends if the informer is dropped before.

@@ -23,6 +23,6 @@ pub use events::{EventRecorder, Happening};
 
 pub use informer::{Change, Informer, Reader};
 pub use key::Key;
-pub use queue::{Lane, Lease, Outcome, Queue};
+pub use queue::{Board, Lane, Lease, Outcome, Queue};
 pub use text::Text;
 pub use write::{Failure, Precondition};

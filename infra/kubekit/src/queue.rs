@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** memory is bounded by the number of distinct keys.
 
+mod board;
 mod state;
 mod work;
 
@@ -13,6 +14,7 @@ mod work;
 mod tests;
 
 use crate::Backoff;
+use board::Counts;
 use parking_lot::Mutex;
 use state::State;
 use std::hash::Hash;
@@ -20,6 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+
+pub use board::Board;
 
 /// Which of the two lanes a key waits in. Of 17 keys taken in a row, at least one comes from the low lane if any waits there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +58,7 @@ struct Shared<K> {
     state: Mutex<State<K>>,
     wake: Notify,
     backoff: Backoff,
+    counts: Counts,
 }
 
 /// A key given to one worker. Dropped without a word it counts as done, or as failed during a panic.
@@ -69,7 +74,12 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     /// An empty queue whose failing keys wait as `backoff` says.
     pub fn new(backoff: Backoff) -> Self {
         Self {
-            shared: Arc::new(Shared { state: Mutex::new(State::default()), wake: Notify::new(), backoff }),
+            shared: Arc::new(Shared {
+                state: Mutex::new(State::default()),
+                wake: Notify::new(),
+                backoff,
+                counts: Counts::default(),
+            }),
         }
     }
 
@@ -80,7 +90,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
 
     /// Adds a key to a lane. A key that waits in the low lane moves up; none moves down.
     pub fn add_in(&self, lane: Lane, key: K) {
-        if self.shared.state.lock().add(lane, key) {
+        if self.shared.state.lock().add(lane, key, Instant::now()) {
             self.shared.wake.notify_one();
         }
     }
@@ -102,8 +112,10 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
                 if state.is_closed() {
                     return None;
                 }
-                state.release_due(Instant::now());
-                if let Some(key) = state.take() {
+                let now = Instant::now();
+                state.release_due(now);
+                if let Some((key, waited)) = state.take(now) {
+                    self.shared.counts.waited.observe(waited.as_secs_f64());
                     if state.has_ready() {
                         self.shared.wake.notify_one();
                     }
@@ -134,7 +146,12 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     }
 
     fn finish(&self, key: K, outcome: Outcome) {
-        let ready = self.shared.state.lock().finish(key, outcome, &self.shared.backoff, Instant::now());
+        let now = Instant::now();
+        let (ready, worked) = self.shared.state.lock().finish(key, outcome, &self.shared.backoff, now);
+        self.shared.counts.worked.observe(worked.as_secs_f64());
+        if matches!(outcome, Outcome::Retry | Outcome::RetryWithin(_)) {
+            self.shared.counts.retries.inc();
+        }
         if ready || !matches!(outcome, Outcome::Done) {
             self.shared.wake.notify_one();
         }

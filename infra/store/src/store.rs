@@ -11,9 +11,14 @@ use crate::{
 };
 use parking_lot::{Mutex, RwLock};
 use std::{fs::File, path::PathBuf, sync::Arc, thread};
+use telemetry::metrics::Histogram;
 
 /// The largest transaction taken, in bytes.
 const MAX_TXN: usize = 32 << 20;
+
+/// Upper bounds of the time of a sync: etcd's.
+const SYNC_SECONDS: &[f64] =
+    &[0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192];
 
 /// How a store is set up.
 #[derive(Debug, Clone)]
@@ -42,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) index: RwLock<Index>,
     pub(crate) window: Window,
     pub(crate) queue: Queue,
+    /// Seconds that each sync of the log took.
+    pub(crate) syncs: Histogram,
 }
 
 struct Handle {
@@ -80,6 +87,7 @@ impl Store {
             index: RwLock::new(recovered.index),
             window: Window::new(revision, window_events, window_bytes),
             queue: Queue::new(),
+            syncs: Histogram::new(SYNC_SECONDS),
         });
         let checkpointer = checkpoint::start(&dir, recovered.log.generation, shared.clone())
             .map_err(files::failed("start a thread for", &dir))?;
@@ -140,6 +148,11 @@ impl Store {
     /// [`Expired`] if changes after `after` are no longer held (too many came since, or the store was opened since).
     pub fn watch(&self, prefix: &str, after: u64) -> Result<Watch, Expired> {
         self.handle.shared.window.watch(prefix, after)
+    }
+
+    /// How long syncs of the log take, in seconds.
+    pub fn syncs(&self) -> Histogram {
+        self.handle.shared.syncs.clone()
     }
 
     /// Why the store no longer accepts writes; none while it does.

@@ -22,7 +22,7 @@ use std::{
     io,
     os::unix::fs::FileExt,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
@@ -181,7 +181,9 @@ impl Writer {
         };
         let bytes = self.batch.frame.seal(self.log.salt, first);
         self.log.file.write_all_at(bytes, self.log.end)?;
+        let begun = Instant::now();
         self.log.file.sync_data()?;
+        self.shared.syncs.observe(begun.elapsed().as_secs_f64());
         self.log.end += bytes.len() as u64;
         self.grown += bytes.len() as u64;
         self.mark.set(self.batch.revision)

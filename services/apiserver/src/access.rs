@@ -39,7 +39,10 @@ pub(crate) use self::{
     tokens::{Bound, Tokens},
 };
 use self::{audit::Audit, authority::Authority, seats::Seats, signer::Signer, tokens::Statics};
-use crate::{body::BoxError, identity::Identity, registry::Registry, route::Target, server::Config, verb};
+use crate::{
+    body::BoxError, health::Followers, identity::Identity, metrics::Counters, registry::Registry,
+    route::Target, server::Config, verb,
+};
 
 /// Streams into a pod: opening one takes the right to create it, whatever the method. Kubernetes 1.36 asks the same of
 /// WebSockets, which begin with a GET.
@@ -93,16 +96,19 @@ impl Access {
         kept: Kept,
         config: &Config,
         store: &Store,
+        (followers, counters): (&Followers, &Counters),
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Self {
         Self {
-            authority: Authority::start(store, tasks, shutdown),
+            authority: Authority::start(store, followers, tasks, shutdown),
             tokens: Tokens::new(kept.signer, config.issuer.clone(), kept.statics),
             seats: Seats::new(config.max_requests, config.max_requests / 2, LINE),
             // Nobody else is kept waiting by them.
             reserved: Seats::new(config.max_requests, config.max_requests, MASTERS_LINE),
-            audit: kept.log.map(|log| Audit::start(log, tasks, shutdown)),
+            audit: kept
+                .log
+                .map(|log| Audit::start(log, &config.health, counters.audit.clone(), tasks, shutdown)),
         }
     }
 

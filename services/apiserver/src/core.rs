@@ -6,11 +6,12 @@
 //!
 //! **Invariant:** HTTPS and the in-process client both come through `Core::handle`; there is no other way in.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt as _};
 use http::{HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use store::Store;
+use telemetry::Health;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wire::{Query, Status};
 
@@ -24,6 +25,7 @@ use crate::{
     input,
     kubelet::KubeletConnector,
     meta_paths,
+    metrics::{Counters, Open, Subject, is_apply},
     registry::Registry,
     route::{self, Route, Target},
     rules::Rules,
@@ -38,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) rules: Rules,
     pub(crate) admission: Admission,
     pub(crate) access: Access,
+    pub(crate) health: Health,
+    pub(crate) counters: Arc<Counters>,
     /// The URL that clients use.
     pub(crate) url: String,
     pub(crate) kubelet: Arc<dyn KubeletConnector>,
@@ -45,6 +49,12 @@ pub(crate) struct Core {
     pub(crate) tasks: TaskTracker,
     /// Ends watches and streams.
     pub(crate) shutdown: CancellationToken,
+}
+
+/// Where a request is counted, once it is known what it is about.
+struct Counted<'a> {
+    begun: Instant,
+    open: &'a mut Option<Arc<Open>>,
 }
 
 // === impl Core ===
@@ -62,15 +72,25 @@ impl Core {
     async fn handled(self: Arc<Self>, identity: Option<Identity>, request: Request<RequestBody>) -> Reply {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let user = identity.as_ref().map_or("", Identity::name).to_owned();
+        let (begun, mut open) = (Instant::now(), None);
         let (mut parts, body) = request.into_parts();
         // It has told who the client is, and is nobody else's business.
         parts.headers.remove(header::AUTHORIZATION);
         let mut note = self.access.note(&self.registry, identity.as_ref(), &parts);
         let answer = match identity {
-            Some(identity) => self.answer(&identity, parts, body, note.as_deref_mut()).await,
+            Some(identity) => {
+                let counted = Counted { begun, open: &mut open };
+                self.answer(&identity, parts, body, note.as_deref_mut(), counted).await
+            }
             None => Err(Status::unauthorized()),
         };
-        let reply = answer.unwrap_or_else(|status| failure(&status));
+        let mut reply = answer.unwrap_or_else(|status| failure(&status));
+        if let Some(open) = open {
+            open.answered(&reply);
+            if open.is_long() {
+                reply = reply.map(|body| body::holding(body, open));
+            }
+        }
         if let Some(note) = note {
             self.access.write_down(note, reply.status().as_u16()).await;
         }
@@ -84,6 +104,7 @@ impl Core {
         mut parts: Parts,
         body: RequestBody,
         mut note: Option<&mut Note>,
+        counted: Counted<'_>,
     ) -> Result<Reply, Status> {
         let acting = self.access.acting(client, &mut parts.headers)?;
         if let (Some(note), Some(acting)) = (note.as_deref_mut(), &acting) {
@@ -94,19 +115,26 @@ impl Core {
         let target = match route::parse(&self.registry, parts.uri.path()) {
             Route::Resource(target) => target,
             Route::Unknown => {
-                self.access.allow_unknown(identity, &parts, query.flag("watch"))?;
+                self.authorized(self.access.allow_unknown(identity, &parts, query.flag("watch")))?;
                 note.into_iter().for_each(Note::allowed);
                 return unknown(parts.uri.path());
             }
             Route::Path => {
-                self.access.allow_path(identity, &parts.method, parts.uri.path())?;
+                self.authorized(self.access.allow_path(identity, &parts.method, parts.uri.path()))?;
                 note.into_iter().for_each(Note::allowed);
-                return self.path(&parts);
+                counted.begin(self, Subject::of_path(parts.uri.path(), &parts.method));
+                return self.path(&parts, &query).await;
             }
         };
         let verb = route::verb(&parts.method, &target, query.flag("watch"));
-        self.access.allow(identity, verb, &target, &query)?;
+        self.authorized(self.access.allow(identity, verb, &target, &query))?;
         note.into_iter().for_each(Note::allowed);
+        let subject = Subject::of(&target, verb, &parts.method, is_apply(&parts.headers), &query);
+        let open = counted.begin(self, subject);
+        if let Some(open) = open.filter(|open| open.is_long()) {
+            // It is open for as long as its bytes flow.
+            parts.extensions.insert(Arc::clone(open));
+        }
         let accept = match accept::negotiate(&parts.headers) {
             Ok(accept) => accept,
             // Streams are not negotiated: kubectl asks for logs with `application/json, */*`, browsers with anything.
@@ -121,7 +149,7 @@ impl Core {
         if !bare {
             target.kind.ready(&self.store).await?;
         }
-        let (_seat, body) = self.turn(client, &target, &parts.method, body).await?;
+        let (_seat, body) = self.turn(client, &target, &parts.method, body, open.map(|open| &**open)).await?;
         let call = Call::new(self, identity, target, query, accept, &parts);
         verb::dispatch(call, verb, parts, body).await
     }
@@ -133,6 +161,7 @@ impl Core {
         target: &Target,
         method: &Method,
         body: RequestBody,
+        open: Option<&Open>,
     ) -> Result<(Option<Seat>, RequestBody), Status> {
         let has_body = !matches!(*method, Method::GET | Method::HEAD);
         let body = if has_body && !client.is_internal() && !verb::is_stream(target) {
@@ -140,14 +169,36 @@ impl Core {
         } else {
             body
         };
-        Ok((self.access.seat(client, target).await?, body))
+        let mut seat = std::pin::pin!(self.access.seat(client, target));
+        if let Some(seated) = seat.as_mut().now_or_never() {
+            return Ok((seated?, body));
+        }
+        let (begun, _waits) = (Instant::now(), self.counters.requests.waits(method));
+        let seated = seat.await;
+        open.into_iter().for_each(|open| open.waited(begun.elapsed()));
+        Ok((seated?, body))
     }
 
-    fn path(self: &Arc<Self>, parts: &Parts) -> Result<Reply, Status> {
+    fn authorized(&self, verdict: Result<(), Status>) -> Result<(), Status> {
+        self.counters.authorized(verdict.is_ok());
+        verdict
+    }
+
+    async fn path(self: &Arc<Self>, parts: &Parts, query: &Query) -> Result<Reply, Status> {
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             return Ok(body::not_served());
         }
-        meta_paths::answer(self, parts)
+        meta_paths::answer(self, parts, query).await
+    }
+}
+
+// === impl Counted ===
+
+impl<'a> Counted<'a> {
+    /// From here on the request counts.
+    fn begin(self, core: &Core, subject: Option<Subject<'_>>) -> Option<&'a Arc<Open>> {
+        *self.open = subject.map(|subject| core.counters.requests.begin(&subject, self.begun));
+        self.open.as_ref()
     }
 }
 

@@ -30,6 +30,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::emptier::Emptier;
 use crate::{
+    health::Followers,
     object,
     registry::{Defined, Definition, KindRef, Life, Registry},
     stored,
@@ -72,6 +73,7 @@ impl Definitions {
         store: &Store,
         registry: &Arc<Registry>,
         own: &[Value],
+        followers: &Followers,
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Arc<Self> {
@@ -86,10 +88,11 @@ impl Definitions {
         });
         let after = this.load().await;
         let follower = Arc::clone(&this);
-        tasks.spawn(async move {
+        let task = tasks.spawn(async move {
             let shutdown = follower.shutdown.clone();
             shutdown.run_until_cancelled(follower.follow(after)).await;
         });
+        followers.add("customresourcedefinitions", task.abort_handle());
         this
     }
 

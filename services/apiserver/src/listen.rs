@@ -17,6 +17,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use jiff::Timestamp;
+use telemetry::Health;
 use tokio::{
     net::{TcpListener, TcpStream},
     time,
@@ -34,7 +35,8 @@ use crate::{
     access::Peer,
     body::{self, BoxError},
     core::{self, Core},
-    pki::Pki,
+    health,
+    pki::{Pki, PkiError},
 };
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -78,6 +80,15 @@ impl Listener {
         let tcp = TcpListener::bind(listen).await?;
         let guests = Arc::new(Guests::new(strangers, known));
         Ok(Self { tcp, tls: TlsAcceptor::from(Arc::new(tls)), clients, serving, pki, guests })
+    }
+
+    /// Adds the checks that the certificates are valid still.
+    pub(crate) fn add_checks(&self, health: &Health) -> Result<(), PkiError> {
+        let authority = self.pki.ca_ends()?;
+        health.add(health::certificate("certificate-authority", move || authority));
+        let serving = Arc::clone(&self.serving);
+        health.add(health::certificate("serving-certificate", move || serving.ends()));
+        Ok(())
     }
 
     /// The address that was bound.
@@ -132,7 +143,11 @@ impl Listener {
     ) -> Result<(), BoxError> {
         tcp.set_nodelay(true)?;
         let handshake = time::timeout(HANDSHAKE, self.tls.accept(tcp));
-        let tls = seat.leave.run_until_cancelled(handshake).await.ok_or("its place was needed")???;
+        let tls = seat.leave.run_until_cancelled(handshake).await.ok_or("its place was needed")?;
+        let tls = tls.map_err(BoxError::from).and_then(|tls| Ok(tls?));
+        let tls = tls.inspect_err(|_| {
+            core.counters.tls_errors.inc();
+        })?;
         let identity = self.clients.identity(tls.get_ref().1.peer_certificates().unwrap_or_default());
         if identity.is_some() && !seat.is_known_now() {
             return Err("all connections are busy".into());

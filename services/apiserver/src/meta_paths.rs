@@ -13,26 +13,32 @@ use crate::{
     accept::{self, Form},
     body::{self, Reply},
     core::Core,
+    health::Question,
+    metrics::Counters,
 };
 
 /// What `/version` says; clients decide by it what they may use.
 const MINOR: &str = "36";
-const HEALTH: [&str; 3] = ["/healthz", "/livez", "/readyz"];
 
 /// Answers a read of a path.
-pub(crate) fn answer(core: &Arc<Core>, parts: &Parts) -> Result<Reply, Status> {
+pub(crate) async fn answer(core: &Arc<Core>, parts: &Parts, query: &Query) -> Result<Reply, Status> {
+    if let Some(reply) = health(core, parts.uri.path(), query).await {
+        return Ok(reply);
+    }
     let path = parts.uri.path().trim_end_matches('/');
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match segments.as_slice() {
         [] => Ok(body::json(StatusCode::OK, &json!({"paths": paths(core)}))),
+        ["metrics"] => exposed(core, Counters::text).await,
+        ["metrics", "slis"] => exposed(core, Counters::slis).await,
         ["version"] => Ok(body::json(StatusCode::OK, &version())),
-        ["healthz" | "livez" | "readyz", ..] => Ok(health(core, path, parts)),
         [".well-known", "openid-configuration"] => {
             Ok(published("application/json", &core.access.tokens().openid_configuration(&core.url)))
         }
         ["openid", "v1", "jwks"] => {
             Ok(published("application/jwk-set+json", &core.access.tokens().key_set()))
         }
+        ["openapi", "v2"] => Ok(openapi::answer_v2(core, &parts.headers)),
         ["openapi", "v3", rest @ ..] => Ok(openapi::answer(core, rest, &parts.headers)),
         ["api"] | ["apis"] => roots(core, &parts.headers, path == "/api"),
         ["api", "v1"] => Ok(discovery::resources(&core.registry, "", "v1")),
@@ -40,6 +46,33 @@ pub(crate) fn answer(core: &Arc<Core>, parts: &Parts) -> Result<Reply, Status> {
         ["apis", group, version] => Ok(discovery::resources(&core.registry, group, version)),
         _ => Ok(body::not_served()),
     }
+}
+
+/// The answer about the process's health, if the path asks for it. Names of checks may have slashes.
+async fn health(core: &Core, path: &str, query: &Query) -> Option<Reply> {
+    let (question, check) = match path.strip_prefix('/')?.split_once('/') {
+        Some((question, check)) => (question, Some(check)),
+        None => (path.strip_prefix('/')?, None),
+    };
+    let question = Question::parse(question)?;
+    Some(match check {
+        None => question.answer(&core.health, &core.counters.slis, query).await,
+        Some(name) => question.answer_one(&core.health, name).await,
+    })
+}
+
+/// Metrics in the text format. Off the workers: objects are counted for it.
+async fn exposed(
+    core: &Arc<Core>,
+    text: fn(&Counters) -> Result<String, std::fmt::Error>,
+) -> Result<Reply, Status> {
+    let counters = Arc::clone(&core.counters);
+    let text = tokio::task::spawn_blocking(move || text(&counters)).await;
+    let text = text.map_err(Status::internal)?.map_err(Status::internal)?;
+    let mut reply = body::text(StatusCode::OK, text);
+    let kind = HeaderValue::from_static(telemetry::metrics::CONTENT_TYPE);
+    reply.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(reply)
 }
 
 /// What others may keep for an hour: whose tokens ours are.
@@ -67,7 +100,7 @@ fn roots(core: &Core, headers: &HeaderMap, core_group: bool) -> Result<Reply, St
     }
 }
 
-fn version() -> serde_json::Value {
+pub(crate) fn version() -> serde_json::Value {
     json!({
         "major": "1",
         "minor": MINOR,
@@ -89,6 +122,9 @@ fn paths(core: &Core) -> Vec<String> {
         "/apis",
         "/healthz",
         "/livez",
+        "/metrics",
+        "/metrics/slis",
+        "/openapi/v2",
         "/openapi/v3",
         "/openid/v1/jwks",
         "/readyz",
@@ -102,25 +138,6 @@ fn paths(core: &Core) -> Vec<String> {
     paths.sort();
     paths.dedup();
     paths
-}
-
-/// `ok`, or what has stopped.
-fn health(core: &Core, path: &str, parts: &Parts) -> Reply {
-    if !HEALTH.iter().any(|known| path == *known || path == format!("{known}/ping")) {
-        return body::not_served();
-    }
-    let verbose = Query::parse(parts.uri.query().unwrap_or_default()).flag("verbose");
-    let name = path.trim_start_matches('/');
-    match core.store.failure() {
-        Some(why) => body::text(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("[-]store failed: {why}\n{name} check failed\n"),
-        ),
-        None if verbose => {
-            body::text(StatusCode::OK, format!("[+]ping ok\n[+]store ok\n{name} check passed\n"))
-        }
-        None => body::text(StatusCode::OK, "ok"),
-    }
 }
 
 /// A reply that a client may keep: 304 when it has these bytes already.

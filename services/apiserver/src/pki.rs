@@ -131,6 +131,11 @@ impl Pki {
             .map_err(|error| PkiError::bad("ca", error.to_string()))
     }
 
+    /// When the authority's certificate ends, in seconds since 1970.
+    pub(crate) fn ca_ends(&self) -> Result<i64, PkiError> {
+        leaf::seconds_left("ca", &self.ca.cert, Timestamp::UNIX_EPOCH)
+    }
+
     /// The serving certificate and how many seconds it may still be served, renewed if needed. Blocks on files.
     pub(crate) fn serving(&self, now: Timestamp) -> Result<(Arc<CertifiedKey>, i64), PkiError> {
         let pair = self.leaf("apiserver", &leaf::SERVING, now)?;

@@ -6,7 +6,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{HeaderValue, Request, Response, header};
@@ -14,6 +14,7 @@ use hyper::{body::Incoming, service::service_fn, upgrade};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use store::Store;
+use telemetry::{Health, Metrics};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -26,9 +27,11 @@ use crate::{
     body::{self, BoxError, ReplyBody, RequestBody},
     core::Core,
     definitions::Definitions,
+    health::{self, Followers},
     identity::Identity,
     kubelet::{KubeletConnector, NoKubelet},
     listen::Listener,
+    metrics::Counters,
     pki::{Pki, PkiError},
     registry::Registry,
     rules::Rules,
@@ -70,6 +73,11 @@ pub struct Config {
     /// The most requests of clients that are answered at the same time: so many of administrators, and as many of others, of
     /// which one user gets at most half. Default 128.
     pub max_requests: usize,
+    /// What `/livez` and `/readyz` look at. The server adds its own checks; others of the process may add theirs. Default
+    /// none.
+    pub health: Health,
+    /// What `/metrics` shows. The server adds its own; others of the process may add theirs. Default none.
+    pub metrics: Metrics,
 }
 
 /// Why a server could not be built.
@@ -127,6 +135,8 @@ impl Default for Config {
             audit_log: None,
             issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             max_requests: 128,
+            health: Health::default(),
+            metrics: Metrics::default(),
         }
     }
 }
@@ -156,9 +166,15 @@ impl Server {
         let url = url(address);
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let registry = Arc::new(Registry::default());
-        let definitions = Definitions::start(&store, &registry, &crds, &tasks, &shutdown).await;
+        let followers = Followers::default();
+        let definitions = Definitions::start(&store, &registry, &crds, &followers, &tasks, &shutdown).await;
+        health::add_own(&config.health, &store, &followers);
+        listener.add_checks(&config.health).map_err(BuildError::Pki)?;
+        let counters = Counters::new(config.metrics.clone(), &store, &registry);
         let core = Arc::new(Core {
-            access: Access::build(kept, &config, &store, &tasks, &shutdown),
+            access: Access::build(kept, &config, &store, (&followers, &counters), &tasks, &shutdown),
+            counters,
+            health: config.health,
             url,
             store,
             registry,
@@ -199,6 +215,7 @@ impl Server {
         let ending = core.shutdown.clone();
         let stop = async {
             shutdown.cancelled().await;
+            core.health.end();
             ending.cancel();
         };
         tokio::join!(self.listener.serve(core.clone(), shutdown.clone()), stop);
@@ -253,7 +270,10 @@ async fn in_process(
 ) -> Result<Response<ReplyBody>, BoxError> {
     let mut request = request.map(body::boxed);
     if !request.headers().contains_key(header::UPGRADE) {
-        return Ok(core.handle(Some(identity), request).await);
+        let (begun, method) = (Instant::now(), request.method().clone());
+        let reply = core.handle(Some(identity), request).await;
+        core.counters.client(&method, reply.status().as_u16(), begun.elapsed().as_secs_f64());
+        return Ok(reply);
     }
     request.headers_mut().insert(header::HOST, HeaderValue::from_static("in-process"));
     *request.uri_mut() = request.uri().path_and_query().map_or("/", |path| path.as_str()).parse()?;

@@ -20,6 +20,7 @@ use wire::{Qualified, Reason, Status, status::Details};
 use crate::{
     body::{self, Reply, RequestBody},
     core::Core,
+    metrics::Open,
     stored,
     verb::Call,
 };
@@ -137,11 +138,12 @@ async fn forward(
         }
     });
     let mut inbound = Request::from_parts(parts, body);
+    let open = inbound.extensions_mut().remove::<Arc<Open>>();
     let client = inbound.extensions_mut().remove::<upgrade::OnUpgrade>();
     let outbound = request::to_node(inbound, passage)?;
     let reply = sender.send_request(outbound).await.map_err(|error| unreachable(&error))?;
     if reply.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return splice(core, client, reply);
+        return splice(core, client, reply, open);
     }
     let (mut parts, body) = reply.into_parts();
     request::drop_hop_headers(&mut parts.headers);
@@ -158,6 +160,7 @@ fn splice(
     core: &Arc<Core>,
     client: Option<upgrade::OnUpgrade>,
     mut reply: Response<Incoming>,
+    open: Option<Arc<Open>>,
 ) -> Result<Reply, Status> {
     let Some(client) = client else {
         return Err(Status::bad_request("unable to upgrade: the connection cannot be upgraded"));
@@ -168,6 +171,7 @@ fn splice(
         if let Err(error) = copy(client, node, shutdown).await {
             tracing::debug!(%error, "spliced stream ended");
         }
+        drop(open);
     });
     let (mut parts, _) = reply.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);

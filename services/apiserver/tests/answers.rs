@@ -30,7 +30,7 @@ async fn what_does_not_exist() {
     for path in ["/api/v1/widgets", "/apis/apps/v1/namespaces/default/widgets", "/apis/apps/v7/pods"] {
         check(&api.get(path).await, 404, "NotFound", "the server could not find the requested resource");
     }
-    for path in ["/apis/nope", "/apis/agents.x-k8s.io/v1beta1/widgets", "/nope", "/openapi/v2"] {
+    for path in ["/apis/nope", "/apis/agents.x-k8s.io/v1beta1/widgets", "/nope", "/openapi/v1"] {
         let answer = api.get(path).await;
         assert_eq!((answer.status.as_u16(), answer.text.as_str()), (404, "404 page not found\n"), "{path}");
     }

@@ -222,13 +222,42 @@ async fn openapi_names_every_group_and_can_be_kept() {
     }
 }
 
+// Facts: kube-openapi's handler knows protobuf by two names, answers by the second, and says nothing in a 406.
 #[tokio::test]
-async fn health_and_version_answer() {
+async fn openapi_of_version_2_has_all_kinds_and_can_be_kept() {
     let api = start().await;
-    for path in ["/healthz", "/livez", "/readyz"] {
-        let answer = api.get(path).await;
-        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, "ok"));
-    }
+    let answer = api.get("/openapi/v2").await;
+    assert_eq!(answer.headers["content-type"], "application/json");
+    let document = answer.expect(200);
+    let sandbox = &document["definitions"]["io.x-k8s.agents.v1beta1.Sandbox"];
+    assert_eq!(sandbox["x-kubernetes-group-version-kind"][0]["kind"], "Sandbox");
+    let spec =
+        &sandbox["properties"]["spec"]["properties"]["podTemplate"]["properties"]["spec"]["properties"];
+    assert_eq!(spec["containers"]["x-kubernetes-list-map-keys"], json!(["name"]));
+    let tag = answer.headers["etag"].to_str().unwrap();
+    let old = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let again = api.send("GET", "/openapi/v2", &[("if-none-match", tag), ("accept", old)], "").await;
+    let kind = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+    assert_eq!(
+        (again.status.as_u16(), &again.headers["content-type"]),
+        (304, &http::HeaderValue::from_static(kind))
+    );
+    let none = api.send("GET", "/openapi/v2", &[("accept", "application/cbor")], "").await;
+    assert_eq!((none.status.as_u16(), none.text.as_str()), (406, ""));
+    let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "widgets.x.io"},
+        "spec": {"group": "x.io", "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object",
+                "properties": {"size": {"type": "integer", "nullable": true}}}}}]}});
+    api.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &crd).await.expect(201);
+    let changed = api.send("GET", "/openapi/v2", &[("if-none-match", tag)], "").await;
+    let document = changed.expect(200);
+    assert_eq!(document["definitions"]["io.x.v1.Widget"]["properties"]["size"], json!({}));
+    assert!(document["paths"]["/apis/x.io/v1/namespaces/{namespace}/widgets/{name}"]["patch"].is_object());
+}
+
+#[tokio::test]
+async fn version_answers() {
+    let api = start().await;
     let version = api.get("/version").await.expect(200);
     assert!(version["gitVersion"].as_str().unwrap().starts_with("v1.36."));
 }

@@ -196,6 +196,19 @@ async fn discovery_and_explain_know_our_kinds() {
         "kubernetes-admin"
     );
     assert_eq!(api.kubectl(&["auth", "can-i", "delete", "pods"], "").await.trim(), "yes");
+    // The document of version 2, which kubectl asks for as protobuf.
+    let old = async |field: &str| {
+        let args = ["explain", field, "--output", "plaintext-openapiv2"];
+        api.kubectl(&args, "").await
+    };
+    let text = old("pod.spec.containers.ports").await;
+    assert!(text.contains("KIND:     Pod") && text.contains("RESOURCE: ports <[]Object>"), "{text}");
+    assert!(text.contains("containerPort\t<integer> -required-"), "{text}");
+    let text = old("sandbox.spec.podTemplate").await;
+    assert!(
+        text.contains("VERSION:  agents.x-k8s.io/v1beta1") && text.contains("spec\t<Object> -required-"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use jobs::Jobs;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Client, Resource};
-use kubekit::{Change, EventRecorder, Informer, Key, Reader, events, informer};
+use kubekit::{Board, Change, EventRecorder, Informer, Key, Reader, events, informer};
 use replica_sets::ReplicaSets;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -61,6 +61,13 @@ impl Apps {
             watched.2.on_change(move |change| on_job.changed(change.key)),
         );
         Apps { deployments, sets, jobs, watched, writers }
+    }
+
+    /// Shows their queues.
+    pub(crate) fn show(&self, board: &Board) {
+        self.deployments.show(board);
+        self.sets.show(board);
+        self.jobs.show(board);
     }
 
     /// To be called when a pod changes.

@@ -10,7 +10,7 @@ use kube::api::{ListParams, PostParams, PropagationPolicy};
 use kube::core::{DynamicObject, ObjectMeta};
 use kube::{Api, Client};
 use kubekit::write::{self, DeleteOptions};
-use kubekit::{Change, Failure, Key, Outcome, Precondition, Queue};
+use kubekit::{Board, Change, Failure, Key, Outcome, Precondition, Queue};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,11 @@ pub(crate) struct View {
 impl Namespaces {
     pub(crate) fn new(client: Client, resources: &Arc<Resources>) -> Namespaces {
         Namespaces { client, resources: Arc::clone(resources), queue: Queue::default() }
+    }
+
+    /// Shows its queue.
+    pub(crate) fn show(&self, board: &Board) {
+        board.show("namespace", &self.queue);
     }
 
     pub(crate) fn changed(&self, change: &Change<'_, View>) {

@@ -16,7 +16,9 @@ use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use kubekit::write;
-use kubekit::{Change, EventRecorder, Failure, Happening, Informer, Key, Lane, Outcome, Queue, Reader};
+use kubekit::{
+    Board, Change, EventRecorder, Failure, Happening, Informer, Key, Lane, Outcome, Queue, Reader,
+};
 use parking_lot::Mutex;
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
@@ -67,6 +69,11 @@ impl Scheduler {
     ) -> Scheduler {
         let (queue, state) = (Queue::default(), Arc::default());
         Scheduler { client, recorder, queue, pods, nodes, claims, classes, state }
+    }
+
+    /// Shows its queue.
+    pub(crate) fn show(&self, board: &Board) {
+        board.show("scheduler", &self.queue);
     }
 
     /// The overhead of each RuntimeClass.

@@ -16,7 +16,7 @@ pub(crate) use view::{ClaimView, ClassView, VolumeView};
 use crate::guarded::outcome;
 use crate::view::{NodeView, PodView};
 use kube::Client;
-use kubekit::{Backoff, Change, EventRecorder, Key, Queue, Reader};
+use kubekit::{Backoff, Board, Change, EventRecorder, Key, Queue, Reader};
 use std::fmt;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -71,6 +71,11 @@ impl Volumes {
     ) -> Volumes {
         let backoff = Backoff { base: Duration::from_millis(5), cap: Duration::from_secs(60) };
         Volumes { client, recorder, queue: Queue::new(backoff), claims, volumes, classes, nodes, pods }
+    }
+
+    /// Shows its queue.
+    pub(crate) fn show(&self, board: &Board) {
+        board.show("persistentvolume", &self.queue);
     }
 
     pub(crate) fn claim_changed(&self, change: &Change<'_, ClaimView>) {

@@ -14,8 +14,9 @@ mod sandboxes;
 pub use metrics::Metrics;
 
 use kube::Client;
+use kubekit::Board;
 use std::sync::Arc;
-use telemetry::{Clock, SystemClock};
+use telemetry::{Check, Clock, SystemClock};
 use tokio_util::sync::CancellationToken;
 
 /// How to run the controllers.
@@ -31,6 +32,10 @@ pub struct Config {
     pub instance: String,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
+    /// Where their queues are shown. Default: nobody looks.
+    pub board: Board,
+    /// Where they are counted. Default: nobody looks.
+    pub metrics: telemetry::Metrics,
 }
 
 /// The controllers, ready to run.
@@ -49,6 +54,8 @@ impl Default for Config {
             namespace: None,
             instance: "agent-sandbox".to_owned(),
             clock: Arc::new(SystemClock),
+            board: Board::default(),
+            metrics: telemetry::Metrics::default(),
         }
     }
 }
@@ -65,6 +72,11 @@ impl Controller {
     /// What they did so far.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
+    }
+
+    /// What tells whether they work, once they run.
+    pub fn checks(&self) -> Vec<Check> {
+        self.sandboxes.checks()
     }
 
     /// Runs until shutdown; every worker finishes what it is at.

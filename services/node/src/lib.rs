@@ -35,6 +35,7 @@ mod sources;
 mod sweep;
 mod tokens;
 mod trash;
+mod vitals;
 mod volumes;
 mod work;
 mod zone;

@@ -10,7 +10,7 @@ use kubekit::{EventRecorder, Informer, informer};
 use net::Network;
 use podspec::Policy;
 use runtime::Runtimes;
-use telemetry::{Clock, SystemClock};
+use telemetry::{Check, Clock, SystemClock};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,7 @@ use crate::pods::{Halt, Pods};
 use crate::shared::Shared;
 use crate::sources::Sources;
 use crate::trash::Trash;
+use crate::vitals::{self, Vitals};
 use crate::{disk, names, persistent, register, roots};
 
 /// Why a node could not be built.
@@ -59,6 +60,7 @@ pub struct Node {
     services: Informer<k8s_openapi::api::core::v1::Service, Vec<(String, String)>>,
     events: kubekit::events::Writer,
     halts: (mpsc::Sender<Halt>, mpsc::Receiver<Halt>),
+    questions: vitals::Questions,
 }
 
 /// Stops a node's sandboxes from outside of [`Node::run`]. Cheap to clone.
@@ -99,10 +101,12 @@ impl Node {
             ..Policy::default()
         };
         let (links, services) = Links::new(client.clone());
+        let (vitals, questions) = Vitals::new();
         let shared = Arc::new(Shared {
             sources: Sources::new(client.clone()),
             links,
             clock: Arc::new(SystemClock) as Arc<dyn Clock>,
+            vitals,
             starts: Semaphore::new(starts),
             classes: classes.reader(),
             registry: Default::default(),
@@ -120,7 +124,7 @@ impl Node {
             recorder,
         });
         let kubelet = Kubelet::new(Arc::clone(&shared));
-        Ok(Self { shared, machine, kubelet, classes, services, events, halts: mpsc::channel(4) })
+        Ok(Self { shared, machine, kubelet, classes, services, events, halts: mpsc::channel(4), questions })
     }
 
     /// The kubelet-shaped endpoints.
@@ -138,6 +142,11 @@ impl Node {
         &self.shared.network
     }
 
+    /// What tells whether the node works, once it runs.
+    pub fn checks(&self) -> Vec<Check> {
+        self.shared.vitals.checks()
+    }
+
     /// A way to stop all sandboxes while the node runs.
     pub fn stopper(&self) -> Stopper {
         Stopper { halts: self.halts.0.clone() }
@@ -145,7 +154,7 @@ impl Node {
 
     /// Runs Pods until shutdown. Containers outlive this: the next node on the same data directory takes them over.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { shared, machine, classes, services, events, halts, .. } = self;
+        let Self { shared, machine, classes, services, events, halts, questions, .. } = self;
         let mut parts = JoinSet::new();
         parts.spawn(classes.run(shutdown.clone()));
         parts.spawn(services.run(shutdown.clone()));
@@ -160,7 +169,7 @@ impl Node {
         parts.spawn(disk::run(Arc::clone(&shared), pods.reader(), pods.evictions(), shutdown.clone()));
         parts.spawn(roots::run(Arc::clone(&shared), pods.reader(), shutdown.clone()));
         drop(halts.0);
-        pods.run(halts.1, shutdown.clone()).await;
+        pods.run(halts.1, questions, shutdown.clone()).await;
         while parts.join_next().await.is_some() {}
     }
 }

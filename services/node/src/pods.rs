@@ -15,6 +15,7 @@ use crate::actor::{Actor, Command, Handle};
 use crate::record::Record;
 use crate::shared::Shared;
 use crate::sweep;
+use crate::vitals::Questions;
 
 /// A request to stop all containers.
 #[derive(Debug)]
@@ -82,14 +83,21 @@ impl Pods {
         self.reader.clone()
     }
 
-    pub(crate) async fn run(mut self, mut halts: mpsc::Receiver<Halt>, shutdown: CancellationToken) {
+    pub(crate) async fn run(
+        mut self,
+        mut halts: mpsc::Receiver<Halt>,
+        mut questions: Questions,
+        shutdown: CancellationToken,
+    ) {
         let mut parts = JoinSet::new();
         if let Some(informer) = self.informer.take() {
             parts.spawn(informer.run(shutdown.clone()));
         }
         let stopped = shutdown.run_until_cancelled(self.begin(&mut parts, &shutdown)).await.is_none();
         if !stopped {
-            self.follow(&mut halts, &shutdown).await;
+            self.shared.vitals.follows(true);
+            self.follow(&mut halts, &mut questions, &shutdown).await;
+            self.shared.vitals.follows(false);
         }
         while self.tasks.join_next().await.is_some() {}
         while parts.join_next().await.is_some() {}
@@ -119,7 +127,12 @@ impl Pods {
         parts.spawn(settle(Arc::clone(&self.shared), shutdown.clone()));
     }
 
-    async fn follow(&mut self, halts: &mut mpsc::Receiver<Halt>, shutdown: &CancellationToken) {
+    async fn follow(
+        &mut self,
+        halts: &mut mpsc::Receiver<Halt>,
+        questions: &mut Questions,
+        shutdown: &CancellationToken,
+    ) {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -140,7 +153,9 @@ impl Pods {
                         let _ = actor.commands.try_send(Command::Evict(message));
                     }
                 }
+                Some(question) = questions.recv() => drop(question.send(())),
                 Some(halt) = halts.recv() => {
+                    self.shared.vitals.follows(false);
                     self.halt(halt.grace).await;
                     let _ = halt.done.send(());
                     shutdown.cancelled().await;

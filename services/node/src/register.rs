@@ -22,6 +22,9 @@ use crate::shared::Shared;
 /// How often the Lease says that the node lives; it is believed for three times as long.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 
+/// How long the Lease is believed.
+pub(crate) const BELIEVED: Duration = Duration::from_secs(3 * HEARTBEAT.as_secs());
+
 /// How often the Node's status is written although nothing changed.
 const REFRESH: u32 = 30;
 
@@ -40,8 +43,9 @@ pub(crate) async fn run(shared: Arc<Shared>, machine: Machine, shutdown: Cancell
         let mut beats = 0_u32;
         let mut pressure = shared.disk.follow();
         loop {
-            if let Err(error) = heartbeat(&shared).await {
-                tracing::warn!(%error, "no heartbeat");
+            match heartbeat(&shared).await {
+                Ok(()) => shared.vitals.beat(),
+                Err(error) => tracing::warn!(%error, "no heartbeat"),
             }
             let changed = tokio::select! {
                 () = tokio::time::sleep(HEARTBEAT) => false,
@@ -176,7 +180,7 @@ async fn heartbeat(shared: &Shared) -> Result<(), kube::Error> {
     let leases: Api<Lease> = Api::namespaced(shared.client.clone(), LEASES);
     let renew = serde_json::to_value(MicroTime(shared.now())).unwrap_or_default();
     let spec =
-        json!({"holderIdentity": name, "leaseDurationSeconds": HEARTBEAT.as_secs() * 3, "renewTime": renew});
+        json!({"holderIdentity": name, "leaseDurationSeconds": BELIEVED.as_secs(), "renewTime": renew});
     let patch = Patch::Merge(json!({"spec": spec}));
     match leases.patch(name, &PatchParams::default(), &patch).await {
         Err(error) if Failure::of(&error) == Failure::NotFound => {

@@ -21,6 +21,7 @@ use crate::paths::Paths;
 use crate::registry::Registry;
 use crate::sources::Sources;
 use crate::trash::Trash;
+use crate::vitals::Vitals;
 use crate::zone::Names;
 
 /// The parts of one node.
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) links: Links,
     pub(crate) recorder: EventRecorder,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) vitals: Vitals,
     /// Containers being started.
     pub(crate) starts: Semaphore,
     pub(crate) registry: Registry,

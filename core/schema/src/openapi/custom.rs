@@ -98,7 +98,7 @@ impl Custom<'_> {
         format!("{}.{}.{kind}", reversed.join("."), self.version)
     }
 
-    fn schemas(&self, into: &mut Map<String, Value>) {
+    pub(super) fn schemas(&self, into: &mut Map<String, Value>) {
         let meta = |name: &str| json!({"$ref": format!("#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.{name}")});
         let label = |kind: &str| json!([{"group": self.group, "version": self.version, "kind": kind}]);
         let mut schema = self.schema.clone();
@@ -128,7 +128,7 @@ impl Custom<'_> {
         into.insert(self.component(self.list_kind), list);
     }
 
-    fn paths(&self, into: &mut Map<String, Value>) {
+    pub(super) fn paths(&self, into: &mut Map<String, Value>) {
         let base = format!("/apis/{}/{}", self.group, self.version);
         let scope = if self.namespaced { "/namespaces/{namespace}" } else { "" };
         let many = format!("{base}{scope}/{}", self.plural);

@@ -8,6 +8,7 @@ use kube::core::watch::Bookmark;
 use kube::core::{ObjectMeta, WatchEvent};
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -46,10 +47,11 @@ where
                 failures = 0;
             }
             match result {
-                Ok(()) if start.elapsed() >= SHORT => {}
+                Ok(()) if start.elapsed() >= SHORT => self.shared.failures.store(0, Ordering::Relaxed),
                 Ok(()) => sleep(self.backoff.jittered(1)).await,
                 Err(error) => {
                     failures += 1;
+                    self.shared.failures.store(failures, Ordering::Relaxed);
                     self.judge(&error, &mut position, failures);
                     sleep(self.backoff.jittered(failures)).await;
                 }
@@ -88,7 +90,7 @@ where
             Err(error) if position.first.is_some() && Failure::of(&error) == Failure::Refused => {
                 tracing::debug!(kind = self.source.kind(), %error, "the server does not stream lists; listing");
                 self.source.streaming = false;
-                self.progressed = true;
+                self.has_progressed();
                 return Ok(());
             }
             other => other?,
@@ -110,7 +112,7 @@ where
     }
 
     fn event(&mut self, event: WatchEvent<K>, position: &mut Position) -> Result<(), kube::Error> {
-        self.progressed = true;
+        self.has_progressed();
         match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 let (key, revision) = identity(object.meta());
@@ -183,7 +185,7 @@ where
                     }
                 }
             }
-            self.progressed = true;
+            self.has_progressed();
             token = page.metadata.continue_.filter(|token| !token.is_empty());
             if token.is_none() {
                 let version = page.metadata.resource_version.unwrap_or_default();
@@ -191,6 +193,11 @@ where
                 return Ok(version);
             }
         }
+    }
+
+    fn has_progressed(&mut self) {
+        self.progressed = true;
+        self.shared.failures.store(0, Ordering::Relaxed);
     }
 
     fn put(&self, key: &Key, revision: u64, mut object: K) {

@@ -4,6 +4,7 @@ use super::{Lane, Outcome};
 use crate::Backoff;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// After this many keys of the high lane in a row, one of the low lane goes first.
@@ -15,17 +16,35 @@ pub(super) struct State<K> {
     high: BTreeMap<u64, K>,
     low: BTreeMap<u64, K>,
     /// Where each ready key stands.
-    ready: HashMap<K, (Lane, u64)>,
-    /// Keys in the hands of workers, and the lane they go back to if they were added meanwhile.
-    held: HashMap<K, Option<Lane>>,
+    ready: HashMap<K, Place>,
+    /// Keys in the hands of workers.
+    held: HashMap<K, Held>,
     /// Keys that wait for a time; the same pairs both ways round.
     waiting: BTreeSet<(Instant, K)>,
     deadlines: HashMap<K, Instant>,
     /// Failures in a row.
     failures: HashMap<K, u32>,
     arrivals: u64,
+    /// Keys that became ready, each time they did.
+    added: u64,
     high_in_a_row: u32,
     closed: bool,
+}
+
+/// Where a ready key stands.
+#[derive(Debug)]
+struct Place {
+    lane: Lane,
+    number: u64,
+    since: Instant,
+}
+
+/// What is known of a key in the hands of a worker.
+#[derive(Debug)]
+struct Held {
+    since: Instant,
+    /// The lane it goes back to, if it was added meanwhile.
+    again: Option<Lane>,
 }
 
 // === impl State ===
@@ -41,6 +60,7 @@ impl<K> Default for State<K> {
             deadlines: HashMap::new(),
             failures: HashMap::new(),
             arrivals: 0,
+            added: 0,
             high_in_a_row: 0,
             closed: false,
         }
@@ -49,27 +69,29 @@ impl<K> Default for State<K> {
 
 impl<K: Clone + Eq + Hash + Ord> State<K> {
     /// Adds a key; true if a worker should look.
-    pub(super) fn add(&mut self, lane: Lane, key: K) -> bool {
+    pub(super) fn add(&mut self, lane: Lane, key: K, now: Instant) -> bool {
         if self.closed {
             return false;
         }
-        if let Some(again) = self.held.get_mut(&key) {
-            if *again != Some(Lane::High) {
-                *again = Some(lane);
+        if let Some(held) = self.held.get_mut(&key) {
+            if held.again != Some(Lane::High) {
+                held.again = Some(lane);
             }
             return false;
         }
+        let mut since = now;
         match self.ready.get(&key) {
-            Some((Lane::Low, place)) if lane == Lane::High => {
-                self.low.remove(place);
+            Some(place) if place.lane == Lane::Low && lane == Lane::High => {
+                since = place.since;
+                self.low.remove(&place.number);
             }
             Some(_) => return false,
-            None => {}
+            None => self.added += 1,
         }
         self.arrivals += 1;
-        let place = self.arrivals;
-        self.ready.insert(key.clone(), (lane, place));
-        self.lane(lane).insert(place, key);
+        let number = self.arrivals;
+        self.ready.insert(key.clone(), Place { lane, number, since });
+        self.lane(lane).insert(number, key);
         true
     }
 
@@ -94,25 +116,33 @@ impl<K: Clone + Eq + Hash + Ord> State<K> {
         while self.waiting.first().is_some_and(|(at, _)| *at <= now) {
             if let Some((_, key)) = self.waiting.pop_first() {
                 self.deadlines.remove(&key);
-                self.add(Lane::High, key);
+                self.add(Lane::High, key, now);
             }
         }
     }
 
-    /// Hands out the next ready key.
-    pub(super) fn take(&mut self) -> Option<K> {
+    /// Hands out the next ready key, and tells how long it has been ready.
+    pub(super) fn take(&mut self, now: Instant) -> Option<(K, Duration)> {
         let low_turn = self.high.is_empty() || self.high_in_a_row >= HIGH_IN_A_ROW;
         let taken = if low_turn { self.low.pop_first() } else { None };
         self.high_in_a_row = if taken.is_some() { 0 } else { self.high_in_a_row.saturating_add(1) };
         let (_, key) = taken.or_else(|| self.high.pop_first())?;
-        self.ready.remove(&key);
-        self.held.insert(key.clone(), None);
-        Some(key)
+        let waited = self.ready.remove(&key).map(|place| now.saturating_duration_since(place.since));
+        self.held.insert(key.clone(), Held { since: now, again: None });
+        Some((key, waited.unwrap_or_default()))
     }
 
-    /// Takes a key back from its worker; true if it is ready again at once.
-    pub(super) fn finish(&mut self, key: K, outcome: Outcome, backoff: &Backoff, now: Instant) -> bool {
-        let again = self.held.remove(&key).flatten();
+    /// Takes a key back from its worker: whether it is ready again at once, and how long the worker had it.
+    pub(super) fn finish(
+        &mut self,
+        key: K,
+        outcome: Outcome,
+        backoff: &Backoff,
+        now: Instant,
+    ) -> (bool, Duration) {
+        let held = self.held.remove(&key);
+        let worked = held.as_ref().map(|held| now.saturating_duration_since(held.since)).unwrap_or_default();
+        let again = held.and_then(|held| held.again);
         match outcome {
             Outcome::Done => {
                 self.failures.remove(&key);
@@ -130,7 +160,7 @@ impl<K: Clone + Eq + Hash + Ord> State<K> {
                 self.add_at(key.clone(), now + wait);
             }
         }
-        again.is_some_and(|lane| self.add(lane, key))
+        (again.is_some_and(|lane| self.add(lane, key, now)), worked)
     }
 
     pub(super) fn has_ready(&self) -> bool {
@@ -145,12 +175,22 @@ impl<K: Clone + Eq + Hash + Ord> State<K> {
         (self.ready.len(), self.waiting.len(), self.held.len())
     }
 
+    /// For how long workers have had their keys.
+    pub(super) fn held(&self, now: Instant) -> impl Iterator<Item = Duration> + '_ {
+        self.held.values().map(move |held| now.saturating_duration_since(held.since))
+    }
+
+    pub(super) fn added(&self) -> u64 {
+        self.added
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.closed
     }
 
     pub(super) fn close(&mut self) {
-        *self = Self { held: std::mem::take(&mut self.held), closed: true, ..Self::default() };
+        let held = std::mem::take(&mut self.held);
+        *self = Self { held, added: self.added, closed: true, ..Self::default() };
     }
 
     fn lane(&mut self, lane: Lane) -> &mut BTreeMap<u64, K> {

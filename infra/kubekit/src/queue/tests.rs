@@ -160,3 +160,36 @@ async fn a_panic_is_a_failure_of_that_key_only() {
     assert_eq!(*seen.lock(), HashMap::from([("bad", 3), ("good", 1)]));
     assert_eq!(queue.depth(), (0, 0, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_board_shows_what_its_queues_do_and_who_is_stuck() {
+    let (board, metrics) = (Board::default(), telemetry::Metrics::default());
+    metrics.collect(board.clone());
+    let queue: Queue<&str> = Queue::default();
+    board.show("things", &queue);
+    queue.add("a");
+    queue.add("a");
+    queue.add("b");
+    tokio::time::advance(50 * MS).await;
+    let lease = queue.next().await.unwrap();
+    tokio::time::advance(Duration::from_secs(3)).await;
+    assert_eq!(board.stuck(Duration::from_secs(2)), [("things", Duration::from_secs(3))]);
+    assert_eq!(board.stuck(Duration::from_secs(4)), []);
+    let shows = |line: &str| {
+        let text = metrics.text().unwrap();
+        assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+    };
+    // Facts: names and labels of k8s.io/component-base 0.36.3, metrics/prometheus/workqueue.
+    shows("workqueue_adds_total{name=\"things\"} 2");
+    shows("workqueue_depth{name=\"things\"} 1");
+    shows("workqueue_longest_running_processor_seconds{name=\"things\"} 3.0");
+    shows("workqueue_unfinished_work_seconds{name=\"things\"} 3.0");
+    shows("workqueue_queue_duration_seconds_sum{name=\"things\"} 0.05");
+    lease.finish(Outcome::Retry);
+    shows("workqueue_retries_total{name=\"things\"} 1");
+    shows("workqueue_work_duration_seconds_sum{name=\"things\"} 3.0");
+    shows("workqueue_work_duration_seconds_bucket{name=\"things\",le=\"1\"} 0");
+    shows("workqueue_work_duration_seconds_bucket{name=\"things\",le=\"10\"} 1");
+    drop(queue);
+    assert!(!metrics.text().unwrap().contains("things"));
+}

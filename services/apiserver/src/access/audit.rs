@@ -15,6 +15,7 @@ use std::{
 use http::request::Parts;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use telemetry::{Check, Health};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wire::Query;
@@ -23,6 +24,7 @@ use super::Attributes;
 use crate::{
     body::{BoxError, to_json},
     identity::Identity,
+    metrics,
     registry::Registry,
     route::{self, Route},
 };
@@ -43,6 +45,7 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 /// The log.
 pub(crate) struct Audit {
     lines: mpsc::Sender<Vec<u8>>,
+    counts: metrics::Audit,
 }
 
 /// What is known of a request so far.
@@ -144,20 +147,38 @@ fn describe(registry: &Registry, parts: &Parts, line: &mut Map<String, Value>) {
 
 impl Audit {
     /// Lines are written on `tasks`, until `shutdown` and those that wait then.
-    pub(super) fn start(log: Log, tasks: &TaskTracker, shutdown: &CancellationToken) -> Self {
+    pub(super) fn start(
+        log: Log,
+        health: &Health,
+        counts: metrics::Audit,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Self {
         let (lines, waiting) = mpsc::channel(WAITING);
-        tasks.spawn(write_all(log, waiting, shutdown.clone()));
-        Self { lines }
+        let writer = tasks.spawn(write_all(log, waiting, counts.clone(), shutdown.clone())).abort_handle();
+        let gone = || "requests are no longer noted: the log's writer has ended".to_owned();
+        health.add(Check::at_once(
+            "audit-log",
+            move || if writer.is_finished() { Err(gone()) } else { Ok(()) },
+        ));
+        Self { lines, counts }
     }
 
     pub(super) async fn write(&self, note: &Note, code: u16) {
+        self.counts.noted();
         if self.lines.send(note.bytes(code)).await.is_err() {
+            self.counts.lost(1);
             tracing::debug!("a request ended after the audit log");
         }
     }
 }
 
-async fn write_all(mut log: Log, mut waiting: mpsc::Receiver<Vec<u8>>, shutdown: CancellationToken) {
+async fn write_all(
+    mut log: Log,
+    mut waiting: mpsc::Receiver<Vec<u8>>,
+    counts: metrics::Audit,
+    shutdown: CancellationToken,
+) {
     let mut lines = Vec::new();
     loop {
         let received = match shutdown.run_until_cancelled(waiting.recv_many(&mut lines, WAITING)).await {
@@ -169,8 +190,11 @@ async fn write_all(mut log: Log, mut waiting: mpsc::Receiver<Vec<u8>>, shutdown:
             return;
         }
         let batch = std::mem::take(&mut lines);
+        let counts = counts.clone();
         let written = tokio::task::spawn_blocking(move || {
+            counts.events.inc_by(batch.len() as u64);
             if let Err(error) = log.append(&batch) {
+                counts.lost(batch.len() as u64);
                 tracing::error!(%error, path = %log.path.display(), lost = batch.len(), "cannot write the audit log");
             }
             log

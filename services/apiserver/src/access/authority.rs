@@ -14,7 +14,7 @@ use store::{Event, EventKind, Expect, Op, Store, Txn};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::stored;
+use crate::{health::Followers, stored};
 
 const PLURALS: [(&str, Plural); 4] = [
     ("clusterroles", Plural::ClusterRoles),
@@ -36,7 +36,12 @@ pub(super) struct Authority {
 
 impl Authority {
     /// Reads everything, and follows changes on `tasks` until `shutdown`.
-    pub(super) fn start(store: &Store, tasks: &TaskTracker, shutdown: &CancellationToken) -> Arc<Self> {
+    pub(super) fn start(
+        store: &Store,
+        followers: &Followers,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Arc<Self> {
         let authority = Arc::new(Self {
             objects: Mutex::default(),
             current: ArcSwap::default(),
@@ -45,10 +50,11 @@ impl Authority {
         for (index, (plural, _)) in PLURALS.iter().enumerate() {
             let after = authority.load(store, index);
             let (this, store, shutdown) = (Arc::clone(&authority), store.clone(), shutdown.clone());
-            tasks.spawn(async move {
+            let task = tasks.spawn(async move {
                 shutdown.run_until_cancelled(this.follow(&store, index, after)).await;
                 tracing::trace!(plural, "rights are no longer followed");
             });
+            followers.add(plural, task.abort_handle());
         }
         authority
     }

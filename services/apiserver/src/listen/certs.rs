@@ -46,6 +46,13 @@ impl Serving {
         Self(RwLock::new(cert))
     }
 
+    /// When the certificate ends that is served now, in seconds since 1970; 0 if it cannot be read.
+    pub(super) fn ends(&self) -> i64 {
+        let served = self.0.read().clone();
+        let leaf = served.cert.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
+        leaf.map_or(0, |(_, cert)| cert.validity().not_after.timestamp())
+    }
+
     pub(super) fn replace(&self, cert: Arc<CertifiedKey>) {
         *self.0.write() = cert;
     }

@@ -1,10 +1,10 @@
-//! OpenAPI v3 documents. Version 2 is not served: kubectl falls back to version 3, which it prefers anyway.
+//! OpenAPI documents, of version 3 for each group, and of version 2 for all. Made when they are asked for, and not kept.
 
 use std::collections::HashMap;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use kinds::Kind;
-use schema::openapi::{self, Custom};
+use schema::openapi::{self, Custom, Form};
 use serde_json::Value;
 
 use super::tagged;
@@ -13,6 +13,9 @@ use crate::{
     core::Core,
     registry::KindRef,
 };
+
+/// The media type of version 2 in protobuf.
+const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// Answers below `/openapi/v3`.
 pub(super) fn answer(core: &Core, rest: &[&str], headers: &HeaderMap) -> Reply {
@@ -28,6 +31,44 @@ pub(super) fn answer(core: &Core, rest: &[&str], headers: &HeaderMap) -> Reply {
         },
         _ => body::not_served(),
     }
+}
+
+/// Answers `/openapi/v2`. Fact: kube-openapi says nothing in a 406.
+pub(super) fn answer_v2(core: &Core, headers: &HeaderMap) -> Reply {
+    let Some((form, media)) = accepted(headers) else {
+        let mut reply = Reply::new(body::full(""));
+        *reply.status_mut() = StatusCode::NOT_ACCEPTABLE;
+        return reply;
+    };
+    let own: Vec<Value> = core.admission.crds().collect();
+    let kinds: Vec<KindRef> =
+        core.registry.all().into_iter().filter(|kind| kind.custom().is_some()).collect();
+    let tag = format!("{}{}", openapi::bundled_hash(), hash(&own, &kinds));
+    let mut reply = tagged(headers, &tag, || whole(core, &own, &kinds, form));
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    reply.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    reply
+}
+
+/// The first of the client's choices that there is, and the media type of the answer.
+fn accepted(headers: &HeaderMap) -> Option<(Form, &'static str)> {
+    let accept = headers.get(header::ACCEPT).map_or(Some("*/*"), |accept| accept.to_str().ok())?;
+    accept.split(',').find_map(|choice| match choice.split(';').next().unwrap_or_default().trim() {
+        "*/*" | "application/*" | "application/json" | "" => Some((Form::Json, "application/json")),
+        // Facts: the first name is what client-go asks by and no valid media type; the second is what answers say.
+        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf" | PROTOBUF => {
+            Some((Form::Protobuf, PROTOBUF))
+        }
+        _ => None,
+    })
+}
+
+fn whole(core: &Core, own: &[Value], kinds: &[KindRef], form: Form) -> Vec<u8> {
+    let foreign = foreign(core, kinds);
+    let crds = || own.iter().chain(foreign.values());
+    let described: Vec<Custom<'_>> =
+        kinds.iter().filter_map(|kind| Some(described(kind, published(crds(), kind)?))).collect();
+    openapi::v2(&described, form)
 }
 
 fn bundled(group: &str, version: &str, headers: &HeaderMap) -> Reply {
@@ -76,13 +117,17 @@ fn hash(own: &[Value], kinds: &[KindRef]) -> String {
 }
 
 fn document(core: &Core, own: &[Value], kinds: &[KindRef]) -> Vec<u8> {
-    let definitions = kinds.iter().filter_map(KindRef::definition);
-    let foreign: HashMap<&str, Value> =
-        definitions.filter_map(|d| Some((d.key.as_str(), d.read(&core.store)?))).collect();
+    let foreign = foreign(core, kinds);
     let crds = || own.iter().chain(foreign.values());
     let described: Vec<Custom<'_>> =
         kinds.iter().filter_map(|kind| Some(described(kind, published(crds(), kind)?))).collect();
     openapi::custom_group(&described)
+}
+
+/// The definitions of kinds that are not our own, by their keys.
+fn foreign<'a>(core: &Core, kinds: &'a [KindRef]) -> HashMap<&'a str, Value> {
+    let definitions = kinds.iter().filter_map(KindRef::definition);
+    definitions.filter_map(|d| Some((d.key.as_str(), d.read(&core.store)?))).collect()
 }
 
 fn described<'a>(kind: &'a Kind, schema: &'a Value) -> Custom<'a> {

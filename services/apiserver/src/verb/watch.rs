@@ -20,6 +20,7 @@ use crate::{
     conversion,
     core::Core,
     filter::Filter,
+    metrics::Sent,
     random,
     registry::KindRef,
     stored,
@@ -48,6 +49,8 @@ struct Feed {
     defined: Option<CancellationToken>,
     /// Reads events, for kinds that a webhook converts.
     converter: Option<Box<(Arc<Core>, KindRef)>>,
+    /// Where what it sends is counted.
+    sent: Option<Arc<Sent>>,
     /// Tables name their columns in the first event only.
     columns: bool,
     ended: bool,
@@ -127,6 +130,7 @@ impl Feed {
             defined: call.kind().definition().map(|definition| definition.ended.clone()),
             converter: conversion::is_needed(call.kind())
                 .then(|| Box::new((call.core.clone(), call.kind().clone()))),
+            sent: call.core.counters.watches.of(call.kind()),
             columns: true,
             ended: false,
         })
@@ -218,10 +222,12 @@ impl Feed {
     }
 
     fn shown(&mut self, kind: &str, bytes: &Bytes) -> Bytes {
-        match self.view.single(bytes, std::mem::take(&mut self.columns)) {
+        let shown = match self.view.single(bytes, std::mem::take(&mut self.columns)) {
             Ok(object) => frame(kind, &object),
             Err(status) => frame("ERROR", &status.to_json()),
-        }
+        };
+        self.sent.iter().for_each(|sent| sent.event(shown.len()));
+        shown
     }
 }
 

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use kubekit::write::{self, DeleteOptions};
-use kubekit::{Change, Failure, Key, Outcome, Precondition, Queue, Reader};
+use kubekit::{Board, Change, Failure, Key, Outcome, Precondition, Queue, Reader};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +43,10 @@ impl Deployments {
         sets: Reader<ReplicaSet>,
     ) -> Deployments {
         Deployments { hands, queue: Queue::default(), deployments, sets }
+    }
+
+    pub(super) fn show(&self, board: &Board) {
+        board.show("deployment", &self.queue);
     }
 
     pub(super) fn changed(&self, key: &Key) {

@@ -9,7 +9,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::Api;
 use kube::api::PropagationPolicy;
 use kubekit::write::{self, DeleteOptions};
-use kubekit::{Change, Key, Outcome, Precondition, Queue, Reader};
+use kubekit::{Board, Change, Key, Outcome, Precondition, Queue, Reader};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use workloads::job::{self, Facts, Plan};
@@ -28,6 +28,10 @@ pub(super) struct Jobs {
 impl Jobs {
     pub(super) fn new(hands: Hands, jobs: Reader<Job>) -> Jobs {
         Jobs { hands, queue: Queue::default(), jobs }
+    }
+
+    pub(super) fn show(&self, board: &Board) {
+        board.show("job", &self.queue);
     }
 
     pub(super) fn changed(&self, key: &Key) {

@@ -7,7 +7,7 @@ use crate::view::PodView;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use kube::Api;
-use kubekit::{Change, Key, Outcome, Precondition, Queue, Reader, write};
+use kubekit::{Board, Change, Key, Outcome, Precondition, Queue, Reader, write};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use workloads::ownership::{Owner, controller};
@@ -26,6 +26,10 @@ pub(super) struct ReplicaSets {
 impl ReplicaSets {
     pub(super) fn new(hands: Hands, sets: Reader<ReplicaSet>) -> ReplicaSets {
         ReplicaSets { hands, queue: Queue::default(), sets }
+    }
+
+    pub(super) fn show(&self, board: &Board) {
+        board.show("replicaset", &self.queue);
     }
 
     pub(super) fn changed(&self, key: &Key) {

@@ -3,7 +3,7 @@ use crate::resources::Resource;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
 use kube::core::{DynamicObject, ObjectMeta, PartialObjectMeta};
-use kubekit::{Backoff, Change, Informer, Key, Queue, Reader, Text, informer};
+use kubekit::{Backoff, Board, Change, Informer, Key, Queue, Reader, Text, informer};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::fmt;
@@ -133,6 +133,11 @@ impl Graph {
         let resources = resources.iter().filter(|resource| is_collected(resource));
         let watches = resources.map(|resource| graph.add(client, resource, None)).collect();
         (graph, watches)
+    }
+
+    /// Shows the queue of objects whose owners are looked for.
+    pub(crate) fn show(&self, board: &Board) {
+        board.show("garbage_collector_attempt_to_delete", &self.queue);
     }
 
     /// Takes in a kind, and gives the informer that is to be run for it. `stop` ends that informer.

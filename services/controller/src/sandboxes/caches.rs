@@ -34,6 +34,17 @@ pub(super) struct Informers {
 // === impl Caches ===
 
 impl Caches {
+    /// The kinds that are not seen completely yet, or can no longer be followed.
+    pub(super) fn lost(&self) -> Vec<&'static str> {
+        let all = [
+            ("sandboxes", self.sandboxes.is_following()),
+            ("pods", self.pods.is_following()),
+            ("services", self.services.is_following()),
+            ("persistentvolumeclaims", self.claims.is_following()),
+        ];
+        all.iter().filter(|(_, follows)| !follows).map(|(kind, _)| *kind).collect()
+    }
+
     /// Waits until everything was seen once.
     pub(super) async fn synced(&self) {
         self.sandboxes.synced().await;

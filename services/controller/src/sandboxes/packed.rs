@@ -1,6 +1,7 @@
 //! Objects at rest: the fields that decisions are made from, as JSON, packed against others of their kind. A parsed object takes
 //! twenty times as much, and most Sandboxes rest most of the time. They are parsed when they are worked on.
 
+use super::census::Traits;
 use crd::names::{annotation, is_reserved_label};
 use crd::v1beta1::{LenientSandbox, Sandbox};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodSpec, PodStatus, Service, ServiceSpec};
@@ -44,6 +45,7 @@ static CLAIMS: Packer = LazyLock::new(Mutex::default);
 pub(super) struct PackedSandbox {
     sandbox: Packed<Sandbox>,
     unreadable: Option<Box<str>>,
+    pub(super) traits: Traits,
 }
 
 /// Conditions of a Pod that matter.
@@ -103,7 +105,7 @@ impl PackedSandbox {
         keep(&mut metadata.labels, is_reserved_label);
         let sandbox = Sandbox { metadata, spec: spec.clone(), status: status.clone() };
         let unreadable = read.unreadable.as_ref().map(|unreadable| unreadable.why.as_str().into());
-        Self { sandbox: Packed::of(&sandbox, &SANDBOXES), unreadable }
+        Self { sandbox: Packed::of(&sandbox, &SANDBOXES), unreadable, traits: Traits::of(&read.sandbox) }
     }
 
     /// The Sandbox, and why its spec cannot be read if it cannot.

@@ -13,7 +13,13 @@ const ROUNDS: usize = 8;
 
 impl Worker {
     pub(super) async fn reconcile(&self, key: &Key) -> Outcome {
-        self.metrics.pass();
+        let pass = self.metrics.pass();
+        let outcome = self.pass(key).await;
+        pass.ended(outcome);
+        outcome
+    }
+
+    async fn pass(&self, key: &Key) -> Outcome {
         let mut failures = Vec::new();
         for _ in 0..ROUNDS {
             let Some(snapshot) = self.observe(key, failures.clone()) else {
