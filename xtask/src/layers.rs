@@ -60,6 +60,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("bin/agent-sandbox", &["api/*", "core/*", "infra/*", "services/*"]),
     ("bin/supervisor", &[]),
     ("tests/differential", &["services/apiserver", "infra/store"]),
+    ("tests/fuzz", &["api/wire", "core/merge", "core/schema", "infra/image", "infra/streams"]),
     ("tests/system", &["api/*"]),
     ("tests/bench", &["api/*", "tests/system"]),
     ("xtask", &["api/*", "core/*"]),

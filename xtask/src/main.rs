@@ -11,6 +11,7 @@ mod child;
 mod ci;
 mod crds;
 mod differential;
+mod fuzz;
 mod layers;
 mod metadata;
 mod openapi;
@@ -39,6 +40,8 @@ enum Chore {
     Crds(crds::Options),
     /// Compares the embedded API server with a real one; see tests/differential/README.md.
     Differential(differential::Options),
+    /// Runs the fuzz targets for long; see tests/fuzz.
+    Fuzz(fuzz::Options),
     /// Writes the bundled part of Kubernetes' OpenAPI documents, or checks it.
     Openapi(openapi::Options),
 }
@@ -61,6 +64,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Layers => layers::run(),
         Chore::Crds(options) => crds::run(&options),
         Chore::Differential(options) => differential::run(&options),
+        Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Openapi(options) => openapi::run(&options),
     }
 }

@@ -6,6 +6,7 @@ use schema::{Document, Schema};
 use serde_json::{Value, json};
 
 mod applying;
+mod models;
 mod patching;
 mod properties;
 

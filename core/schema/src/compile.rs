@@ -151,7 +151,7 @@ impl Compiler {
         let mut node = Schema {
             kind,
             format: Format::parse(schema.get("format").and_then(Value::as_str)),
-            nullable: flag("nullable") || kind == Kind::Any,
+            nullable: flag("nullable"),
             preserve: flag("x-kubernetes-preserve-unknown-fields") || open,
             embedded: flag("x-kubernetes-embedded-resource"),
             atomic_map: schema.get("x-kubernetes-map-type").is_some_and(|kind| kind == "atomic"),

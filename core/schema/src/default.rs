@@ -6,23 +6,23 @@ use crate::node::Schema;
 
 /// Sets every absent field that has a default, and recurses into what it has just set, as a Kubernetes API
 /// server does. A null where null is no value counts as absent, and is dropped if there is no default.
+///
+/// Fact: `PruneNonNullableNullsWithoutDefaults`, then `Default`, of apiextensions-apiserver; both treat a map's values as they
+/// treat fields, and leave nulls in lists alone.
 pub fn default(schema: &Schema, value: &mut Value) {
     match value {
         Value::Object(fields) => {
+            let absent = |inner: &Schema, value: &Value| value.is_null() && !inner.is_nullable();
+            fields.retain(|name, value| {
+                schema
+                    .child(name)
+                    .is_none_or(|inner| inner.default_value().is_some() || !absent(inner, value))
+            });
             for field in schema.fields() {
                 let inner = field.schema();
-                let present =
-                    fields.get(field.name()).is_some_and(|value| !value.is_null() || inner.is_nullable());
-                if present {
-                    continue;
-                }
-                match inner.default_value() {
-                    Some(default) => {
-                        fields.insert(field.name().to_owned(), default.clone());
-                    }
-                    None => {
-                        fields.remove(field.name());
-                    }
+                let Some(default) = inner.default_value() else { continue };
+                if fields.get(field.name()).is_none_or(|value| absent(inner, value)) {
+                    fields.insert(field.name().to_owned(), default.clone());
                 }
             }
             for (name, child) in fields.iter_mut() {

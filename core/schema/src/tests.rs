@@ -11,6 +11,8 @@ use super::{
     prune, validate,
 };
 
+mod model;
+
 const SANDBOX: &str = include_str!("../../../api/crd/crds/agents.x-k8s.io_sandboxes.yaml");
 
 fn sandbox_document() -> Value {
@@ -73,6 +75,30 @@ fn every_served_kind_has_a_bundled_schema() {
     for (group, version, kind) in kinds {
         assert!(Document::bundled().schema(group, version, kind).is_some(), "{group}/{version} {kind}");
     }
+}
+
+/// Fact: `PruneNonNullableNullsWithoutDefaults` of apiextensions-apiserver asks for a map's values as it asks for fields; a
+/// schema without a type is no more nullable than others; items of lists stay.
+#[test]
+fn a_null_that_is_no_value_is_dropped_from_maps_too() {
+    let anything = json!({"x-kubernetes-preserve-unknown-fields": true});
+    let map = |values: Value| json!({"type": "object", "additionalProperties": values});
+    let properties = json!({
+        "texts": map(json!({"type": "string"})),
+        "nullable": map(json!({"type": "string", "nullable": true})),
+        "filled": map(json!({"type": "string", "default": "d"})),
+        "any": map(anything.clone()),
+        "one": anything,
+        "list": {"type": "array", "items": {"type": "string"}},
+    });
+    let schema = Schema::compile(&json!({"type": "object", "properties": properties})).unwrap();
+    let nulls = || json!({"a": null});
+    let mut object = json!({
+        "texts": nulls(), "nullable": nulls(), "filled": nulls(), "any": nulls(), "one": null, "list": [null],
+    });
+    default(&schema, &mut object);
+    let expected = json!({"texts": {}, "nullable": nulls(), "filled": {"a": "d"}, "any": {}, "list": [null]});
+    assert_eq!(object, expected);
 }
 
 #[test]

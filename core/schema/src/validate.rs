@@ -69,7 +69,7 @@ impl Walk {
         if old == Some(value) && !self.types_only {
             return;
         }
-        if value.is_null() && (schema.nullable || self.types_only) {
+        if value.is_null() && (schema.nullable || schema.kind == Kind::Any || self.types_only) {
             return;
         }
         if !fits(schema.kind, value) {

@@ -41,3 +41,4 @@ pub use image::{Bind, Image};
 pub use images::{Config, Images, PutOff, Removed, Summary};
 pub use registry::{Credentials, Progress};
 pub use removal::{remove_tree, remove_tree_while};
+pub use unpack::unpack_layer;

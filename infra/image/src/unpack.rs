@@ -40,6 +40,15 @@ pub(crate) fn unpack(blob: impl BufRead, into: &Path, limits: Limits) -> io::Res
     Ok(digest)
 }
 
+/// Unpacks one layer, possibly compressed, into an empty directory. [`Images`](crate::Images) does so itself with what it has
+/// checked; this is for those who have a layer and no image, such as a fuzzer.
+///
+/// # Errors
+/// The archive is malformed, exceeds a limit, or asks for what no layer may have; `into` then holds a part of it.
+pub fn unpack_layer(blob: impl BufRead, into: &Path, limits: Limits) -> io::Result<()> {
+    unpack(blob, into, limits).map(drop)
+}
+
 // === impl Unpacker ===
 
 impl Unpacker {

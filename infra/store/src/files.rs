@@ -2,11 +2,12 @@
 
 use crate::{
     OpenError,
+    disk::{self, File},
     frame::{FILE_HEADER, FileHeader, Kind},
 };
 use std::{
     collections::hash_map::RandomState,
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, OpenOptions, TryLockError},
     hash::{BuildHasher, Hasher},
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
@@ -56,18 +57,29 @@ pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
     move |source| OpenError::Io { action, path, source }
 }
 
-/// Makes the directory, and closes it to all but its owner: what is stored may be secret.
+/// Makes the directory, durably, and closes it to all but its owner: what is stored may be secret.
 pub(crate) fn make_closed(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    let made: Vec<&Path> = dir.ancestors().take_while(|path| !path.exists()).collect();
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    // A power loss must not take the directory with all that is acknowledged. Its own name is synced also where it was found:
+    // a start before may have been killed in between.
+    for path in made.into_iter().chain([dir]) {
+        disk::sync_dir(parent(path))?;
+    }
     if fs::metadata(dir)?.permissions().mode() & 0o077 != 0 {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
     }
     Ok(())
 }
 
+/// The directory that holds a path's name.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Takes the directory for this process, until the file is dropped.
-pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
+pub(crate) fn lock(dir: &Path) -> Result<fs::File, OpenError> {
     let path = dir.join(LOCK);
     let file = OpenOptions::new()
         .create(true)
@@ -85,15 +97,6 @@ pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
         }
     }
     Err(OpenError::Locked { dir: dir.into() })
-}
-
-/// Makes an empty file that only its owner reads.
-pub(crate) fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(true).read(true).write(true).mode(0o600).open(path)
-}
-
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 pub(crate) fn log_path(dir: &Path, generation: u64) -> PathBuf {
@@ -125,11 +128,11 @@ pub(crate) fn create_log(dir: &Path, generation: u64) -> io::Result<Log> {
     let path = log_path(dir, generation);
     let temporary = path.with_extension("tmp");
     let header = new_header(Kind::Log, generation, 0);
-    let file = create(&temporary)?;
+    let file = File::create(&temporary)?;
     file.write_all_at(&header.encode(), 0)?;
     file.sync_all()?;
-    fs::rename(&temporary, &path)?;
-    sync_dir(dir)?;
+    disk::rename(&temporary, &path)?;
+    disk::sync_dir(dir)?;
     Ok(Log { file, generation, salt: header.salt, end: FILE_HEADER as u64, zeroed: FILE_HEADER as u64 })
 }
 
@@ -155,14 +158,14 @@ pub(crate) fn remove_before(dir: &Path, generation: u64) -> io::Result<()> {
 /// Removes a large file bit by bit: file systems free the space of a file within one transaction, and each sync of the log
 /// would wait for it.
 fn remove_in_steps(path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(path)?;
-    let mut len = file.metadata()?.len();
+    let file = File::open(path)?;
+    let mut len = file.len()?;
     while len > REMOVE_STEP {
         len -= REMOVE_STEP;
         file.set_len(len)?;
         std::thread::sleep(REMOVE_PAUSE);
     }
-    fs::remove_file(path)
+    disk::remove(path)
 }
 
 /// Removes files that a crash left half-made. Their names end in `.tmp`; no reader looks at them.
@@ -170,7 +173,7 @@ pub(crate) fn remove_temporary(dir: &Path) -> io::Result<()> {
     for file in fs::read_dir(dir)? {
         let path = file?.path();
         if path.extension().is_some_and(|extension| extension == "tmp") {
-            fs::remove_file(path)?;
+            disk::remove(&path)?;
         }
     }
     Ok(())

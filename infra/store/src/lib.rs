@@ -12,6 +12,7 @@
 //! - A revision is given out once, in rising order, over every restart.
 //! - After a failed write nothing more is written: the failed pages may be gone from the cache although a later
 //!   sync succeeds, so only a restart (which reads what the disk holds) can know the truth.
+//! - Files are changed through `disk` alone, so that the tests' model of a disk sees every write, sync and name.
 //! - Opening either reaches a state that holds every acknowledged commit, or refuses and says what is broken.
 //!
 //! The engine is a log of our own. Measured beside it in one run (`examples/bench.rs`), SQLite with a group commit reached a
@@ -22,6 +23,7 @@
 //! *topic*; topics only decide which watchers are woken.
 
 mod checkpoint;
+mod disk;
 mod error;
 mod files;
 mod frame;

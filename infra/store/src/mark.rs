@@ -4,13 +4,12 @@
 //! claims too much. So a log that ends before the mark has lost acknowledged writes, and opening refuses; what is
 //! broken after it may be a write that was never acknowledged, and is cut.
 
-use crate::{OpenError, files, frame};
-use std::{
-    fs::{File, OpenOptions},
-    io,
-    os::unix::fs::FileExt,
-    path::Path,
+use crate::{
+    OpenError,
+    disk::{self, File},
+    files, frame,
 };
+use std::{io, os::unix::fs::FileExt, path::Path};
 
 /// The name of the file.
 pub(crate) const NAME: &str = "mark";
@@ -35,20 +34,20 @@ impl Mark {
         let path = dir.join(NAME);
         let fail = || files::failed("write", &path);
         let temporary = dir.join("mark.tmp");
-        let file = files::create(&temporary).map_err(fail())?;
+        let file = File::create(&temporary).map_err(fail())?;
         let slot = encode(0, revision);
         file.write_all_at(&slot, 0).map_err(fail())?;
         file.write_all_at(&encode(1, revision), SLOT as u64).map_err(fail())?;
         file.sync_all().map_err(fail())?;
-        std::fs::rename(&temporary, &path).map_err(fail())?;
-        files::sync_dir(dir).map_err(fail())?;
+        disk::rename(&temporary, &path).map_err(fail())?;
+        disk::sync_dir(dir).map_err(fail())?;
         Ok(Self { file, turn: 1, revision, dirty: false })
     }
 
     /// Reads the mark. None: there is none.
     pub(crate) fn open(dir: &Path) -> Result<Option<Self>, OpenError> {
         let path = dir.join(NAME);
-        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+        let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(files::failed("open", &path)(error)),

@@ -3,7 +3,7 @@
 //! **Invariant:** files are changed only after the whole state was found good; a refusal leaves them as they were.
 
 use crate::{
-    OpenError,
+    OpenError, disk,
     files::{self, Log},
     frame::{self, BadHeader, FILE_HEADER, FileHeader, Found, Frame, Item, Kind},
     index::{FIRST_REVISION, Index},
@@ -11,7 +11,7 @@ use crate::{
     value::Value,
 };
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{BufReader, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
@@ -107,7 +107,7 @@ fn finish(
     let mut current = None;
     for mut log in replayed {
         let fail = || files::failed("repair", &log.path);
-        let file = OpenOptions::new().read(true).write(true).open(&log.path).map_err(fail())?;
+        let file = disk::File::open(&log.path).map_err(fail())?;
         if log.torn {
             tracing::warn!(file = %log.path.display(), byte = log.end, "cut an unacknowledged write off the log");
             file.set_len(log.end).map_err(fail())?;
@@ -123,7 +123,10 @@ fn finish(
             zeroed: log.len,
         });
     }
+    // A process that was killed may have renamed files without syncing their names. What is committed from here on leans on
+    // those names, and so does the removal of what they replace.
     files::remove_temporary(dir)
+        .and_then(|()| disk::sync_dir(dir))
         .and_then(|()| files::remove_before(dir, start))
         .map_err(files::failed("remove old files in", dir))?;
     let log = current.ok_or_else(|| corrupt(dir, "it has no log"))?;
@@ -178,7 +181,7 @@ fn apply_frame(path: &Path, at: u64, frame: &Frame, index: &mut Index) -> Result
     Ok(())
 }
 
-fn load_snapshot(dir: &Path, generation: u64, index: &mut Index) -> Result<(), OpenError> {
+pub(crate) fn load_snapshot(dir: &Path, generation: u64, index: &mut Index) -> Result<(), OpenError> {
     let path = files::snapshot_path(dir, generation);
     let (mut reader, header) = open_file(&path, Kind::Snapshot, generation)?;
     let mut ended = None;

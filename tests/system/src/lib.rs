@@ -10,6 +10,7 @@
 )]
 
 mod disk;
+pub mod history;
 pub mod inside;
 mod machine;
 pub mod manifest;

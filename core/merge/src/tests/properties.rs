@@ -6,7 +6,7 @@ use super::*;
 use crate::apply::{apply, track_update};
 use crate::{FieldSet, Manager};
 
-fn manager(name: &str, second: u8) -> Manager {
+pub(super) fn manager(name: &str, second: u8) -> Manager {
     Manager {
         name: name.to_owned(),
         api_version: "v1".to_owned(),
@@ -16,7 +16,7 @@ fn manager(name: &str, second: u8) -> Manager {
 }
 
 /// A Pod out of few names and values, so that two of them overlap.
-fn pod() -> impl Strategy<Value = Value> {
+pub(super) fn pod() -> impl Strategy<Value = Value> {
     let name = || prop::sample::select(vec!["a", "b", "c"]);
     let map = move || prop::collection::btree_map(name(), prop::sample::select(vec!["1", "2"]), 1..3);
     let env = prop::collection::btree_map(name(), prop::option::of("[12]"), 1..3).prop_map(|env| {
