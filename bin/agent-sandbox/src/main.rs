@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 mod args;
+mod backup;
 mod banner;
 mod contents;
 mod detach;
@@ -16,9 +17,11 @@ mod node_name;
 mod notify;
 mod parts;
 mod place;
+mod restore;
 mod standalone;
 mod status;
 mod up;
+mod watched;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -8,7 +8,7 @@ use crate::{
     parts::Parts,
     place::Place,
     status::{Census, own_kubeconfig},
-    up::UpArgs,
+    up::{UpArgs, cannot},
 };
 use apiserver::{Identity, KubeletConnector, NodeStream, Server};
 use cli::{Failure, Result};
@@ -303,16 +303,6 @@ pub(crate) fn forget_context(path: &Path, place: &Place) -> Result<()> {
 /// A finding, with what to do where there is something to do.
 fn warning(finding: &net::Finding) -> String {
     if finding.fix.is_empty() { finding.what.clone() } else { format!("{} -> {}", finding.what, finding.fix) }
-}
-
-fn cannot(doing: &str, error: &dyn std::error::Error) -> Failure {
-    let mut text = format!("cannot {doing}: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    Failure::new(text)
 }
 
 /// The way from the API server to the node's endpoints: closed until the node is built.

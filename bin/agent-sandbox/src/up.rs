@@ -216,6 +216,17 @@ fn write_kubeconfigs(args: &UpArgs, place: &Place, standalone: &Standalone) -> R
     Ok(Some(Context { file, name }))
 }
 
+/// A failure with all its causes.
+pub(crate) fn cannot(doing: &str, error: &dyn std::error::Error) -> Failure {
+    let mut text = format!("cannot {doing}: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    Failure::new(text)
+}
+
 /// A DNS domain as an argument.
 fn domain(text: &str) -> std::result::Result<String, String> {
     let problems = wire::names::dns1123_subdomain(text);

@@ -59,6 +59,11 @@ impl Reader {
         Ok(Self { path: path.to_owned(), file, progress })
     }
 
+    /// What was given to [`Reader::open`].
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
+    }
+
     /// Gives each entry, with its content, until `take` says that it needs no more.
     ///
     /// # Errors
