@@ -30,6 +30,15 @@ pub(crate) struct Recovered {
     pub(crate) index: Index,
     pub(crate) log: Log,
     pub(crate) mark: Mark,
+    /// Some of it is on disk in an older format: a checkpoint upgrades it.
+    pub(crate) outdated: bool,
+}
+
+/// What reading began with: a snapshot, or the first log.
+#[derive(Clone, Copy)]
+struct Start {
+    generation: u64,
+    format: u32,
 }
 
 /// A log that was read.
@@ -56,7 +65,7 @@ pub(crate) fn open(dir: &Path) -> Result<Recovered, OpenError> {
     let fresh = logs.is_empty() && snapshots.is_empty() && mark.revision() == FIRST_REVISION;
     if fresh {
         let log = files::create_log(dir, FIRST_GENERATION).map_err(files::failed("make a log in", dir))?;
-        return Ok(Recovered { index, log, mark });
+        return Ok(Recovered { index, log, mark, outdated: false });
     }
     let (start, replayed) = read_listed(dir, &snapshots, &logs, &mut index, mark.revision())?;
     finish(dir, start, index, replayed, mark)
@@ -76,18 +85,18 @@ fn read_listed(
     logs: &[u64],
     index: &mut Index,
     acknowledged: u64,
-) -> Result<(u64, Vec<Replayed>), OpenError> {
+) -> Result<(Start, Vec<Replayed>), OpenError> {
     let start = match snapshots.last() {
         Some(generation) => {
-            load_snapshot(dir, *generation, index)?;
-            *generation
+            let header = load_snapshot(dir, *generation, index)?;
+            Start { generation: *generation, format: header.format }
         }
-        None => FIRST_GENERATION,
+        None => Start { generation: FIRST_GENERATION, format: frame::FORMAT },
     };
-    let replayed = replay_all(dir, start, logs, index, acknowledged)?;
+    let replayed = replay_all(dir, start.generation, logs, index, acknowledged)?;
     if index.revision() < acknowledged {
         let what = format!("it ends at revision {}, but {acknowledged} was acknowledged", index.revision());
-        return Err(corrupt(&files::log_path(dir, *logs.last().unwrap_or(&start)), what));
+        return Err(corrupt(&files::log_path(dir, *logs.last().unwrap_or(&start.generation)), what));
     }
     Ok((start, replayed))
 }
@@ -123,12 +132,14 @@ fn replay_all(
 /// Cuts what was never acknowledged, removes what is no longer needed, and gives the log to go on with.
 fn finish(
     dir: &Path,
-    start: u64,
+    start: Start,
     index: Index,
     replayed: Vec<Replayed>,
     mark: Mark,
 ) -> Result<Recovered, OpenError> {
     let mut current = None;
+    let formats = replayed.iter().map(|log| log.header.format).chain([start.format]);
+    let outdated = formats.into_iter().any(|format| format < frame::FORMAT);
     for mut log in replayed {
         let fail = || files::failed("repair", &log.path);
         let file = OpenOptions::new().read(true).write(true).open(&log.path).map_err(fail())?;
@@ -148,14 +159,18 @@ fn finish(
         });
     }
     files::remove_temporary(dir)
-        .and_then(|()| files::remove_before(dir, start))
+        .and_then(|()| files::remove_before(dir, start.generation))
         .map_err(files::failed("remove old files in", dir))?;
-    let log = current.ok_or_else(|| corrupt(dir, "it has no log"))?;
+    let mut log = current.ok_or_else(|| corrupt(dir, "it has no log"))?;
+    if outdated {
+        // A file is of one format from beginning to end: what comes next goes into another.
+        log = files::create_log(dir, log.generation + 1).map_err(files::failed("make a log in", dir))?;
+    }
     let mut mark = mark;
     mark.set(index.revision())
         .and_then(|()| mark.sync())
         .map_err(files::failed("write", &dir.join(mark::NAME)))?;
-    Ok(Recovered { index, log, mark })
+    Ok(Recovered { index, log, mark, outdated })
 }
 
 fn replay(dir: &Path, generation: u64, index: &mut Index, acknowledged: u64) -> Result<Replayed, OpenError> {
@@ -164,7 +179,7 @@ fn replay(dir: &Path, generation: u64, index: &mut Index, acknowledged: u64) -> 
     let mut log = Replayed { path, header, frames: 0, end: FILE_HEADER as u64, len: 0, torn: false };
     let mut next = || frame::read(&mut reader, header.salt);
     while let Found::Frame(frame) = next().map_err(files::failed("read", &log.path))? {
-        apply_frame(&log.path, log.end, &frame, index)?;
+        apply_frame(&log, &frame, index)?;
         log.frames += 1;
         log.end += frame.size as u64;
     }
@@ -188,12 +203,12 @@ fn replay(dir: &Path, generation: u64, index: &mut Index, acknowledged: u64) -> 
     Ok(log)
 }
 
-fn apply_frame(path: &Path, at: u64, frame: &Frame, index: &mut Index) -> Result<(), OpenError> {
-    let bad = |what: &str| corrupt(path, format!("the record at byte {at} {what}"));
+fn apply_frame(log: &Replayed, frame: &Frame, index: &mut Index) -> Result<(), OpenError> {
+    let bad = |what: &str| corrupt(&log.path, format!("the record at byte {} {what}", log.end));
     if frame.first != index.revision() + 1 {
         return Err(bad(&format!("has revision {}, but {} is next", frame.first, index.revision() + 1)));
     }
-    for item in frame.items().ok_or_else(|| bad("does not parse"))? {
+    for item in frame.items(log.header.format).ok_or_else(|| bad("does not parse"))? {
         let Item::Change(change) = item else { return Err(bad("does not belong in a log")) };
         if change.revision != index.revision() && change.revision != index.revision() + 1 {
             return Err(bad("has revisions out of order"));
@@ -204,14 +219,11 @@ fn apply_frame(path: &Path, at: u64, frame: &Frame, index: &mut Index) -> Result
     Ok(())
 }
 
-fn load_snapshot(dir: &Path, generation: u64, index: &mut Index) -> Result<(), OpenError> {
+fn load_snapshot(dir: &Path, generation: u64, index: &mut Index) -> Result<FileHeader, OpenError> {
     let path = files::snapshot_path(dir, generation);
     let file = File::open(&path).map_err(files::failed("open", &path))?;
     let header = read_snapshot(&mut BufReader::with_capacity(BUFFER, file), &path, index)?;
-    if header.generation != generation {
-        return Err(corrupt(&path, FOREIGN));
-    }
-    Ok(())
+    if header.generation == generation { Ok(header) } else { Err(corrupt(&path, FOREIGN)) }
 }
 
 /// Reads a whole snapshot; `path` is what errors call it.
@@ -228,7 +240,8 @@ pub(crate) fn read_snapshot(
             Found::End => break,
             Found::Frame(_) | Found::Broken => return Err(corrupt(path, "a record is broken")),
         };
-        for item in frame.items().ok_or_else(|| corrupt(path, "a record does not parse"))? {
+        let items = frame.items(header.format).ok_or_else(|| corrupt(path, "a record does not parse"))?;
+        for item in items {
             match item {
                 Item::Change(change) => {
                     index.apply(change.key, change.revision, change.value.map(Value::new));
@@ -259,6 +272,7 @@ fn read_header(reader: &mut impl Read, path: &Path, kind: Kind) -> Result<FileHe
     reader.take(FILE_HEADER as u64).read_to_end(&mut bytes).map_err(files::failed("read", path))?;
     let header = FileHeader::decode(&bytes).map_err(|bad| match bad {
         BadHeader::TooNew(found) => OpenError::TooNew { file: path.into(), found, supported: frame::FORMAT },
+        BadHeader::TooOld(found, oldest) => OpenError::TooOld { file: path.into(), found, oldest },
         BadHeader::Broken(what) => corrupt(path, what),
     })?;
     if header.kind == kind { Ok(header) } else { Err(corrupt(path, FOREIGN)) }
@@ -267,3 +281,6 @@ fn read_header(reader: &mut impl Read, path: &Path, kind: Kind) -> Result<FileHe
 fn corrupt(file: &Path, what: impl Into<String>) -> OpenError {
     OpenError::Corrupt { file: file.into(), what: what.into() }
 }
+
+#[cfg(test)]
+mod tests;
