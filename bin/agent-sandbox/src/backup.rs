@@ -73,6 +73,13 @@ pub(crate) async fn perform(args: BackupArgs) -> Result<()> {
     }
     let place = Place::existing(&args.data_dir)?;
     contents::must_be_whole(&place.data)?;
+    if !contents::is_ours(&place.data) {
+        return Err(Failure::new(format!(
+            "{} is not a data directory of agent-sandbox",
+            place.data.display()
+        ))
+        .remedy("name the right one with --data-dir"));
+    }
     outside(&args.file, &place)?;
     let (running, file, volumes) = (place.running().is_some(), args.file.clone(), !args.without_volumes);
     let progress = Arc::new(Progress::default());

@@ -3,12 +3,13 @@
 //! They share nothing but clients of the API server; the node's endpoints are behind a door that opens once the node is built.
 
 use crate::{
+    kubeconfigs::{self, Kubeconfigs},
     node_name::node_name,
     notify,
     parts::Parts,
     place::Place,
     status::{Census, own_kubeconfig},
-    up::{UpArgs, cannot},
+    up::{Context, UpArgs, cannot},
 };
 use apiserver::{Identity, KubeletConnector, NodeStream, Server};
 use cli::{Failure, Result};
@@ -25,6 +26,7 @@ use serde_json::json;
 use std::{
     collections::BTreeSet,
     io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
@@ -51,6 +53,7 @@ pub(crate) struct Standalone {
     cluster: (kube::Client, cluster::Config),
     door: Arc<Door>,
     default: Driver,
+    kubeconfigs: Option<Kubeconfigs>,
 }
 
 // === impl Standalone ===
@@ -90,7 +93,9 @@ impl Standalone {
             cluster::Config { root_ca: server.pki().ca_pem().to_owned(), ..cluster::Config::default() };
         let cluster = (client("agent-sandbox-cluster"), cluster);
         let admin = client("agent-sandbox-up");
-        Ok(Self { store, stopper: node.stopper(), server, admin, node, controller, cluster, door, default })
+        let stopper = node.stopper();
+        let kubeconfigs = None;
+        Ok(Self { store, stopper, server, admin, node, controller, cluster, door, default, kubeconfigs })
     }
 
     /// The URL that clients use.
@@ -98,16 +103,20 @@ impl Standalone {
         self.server.url()
     }
 
-    /// Writes the administrator's context into a kubeconfig and gives its name: that of the installation, where another
-    /// one has the usual name.
-    pub(crate) fn write_kubeconfig(
-        &self,
-        path: &Path,
-        place: &Place,
-        owner: Option<(u32, u32)>,
-    ) -> io::Result<String> {
-        let beside = format!("agent-sandbox-{}", place.id);
-        apiserver::kubeconfig::write_beside(path, &beside, &self.server.url(), self.server.pki(), owner)
+    /// The address that is listened on.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Writes the kubeconfigs, which are kept new from then on.
+    ///
+    /// # Errors
+    /// One of them cannot be written.
+    pub(crate) fn write_kubeconfigs(&mut self, args: &UpArgs, place: &Place) -> Result<Option<Context>> {
+        let pki = self.server.pki().clone();
+        let context = kubeconfigs::write(args, place, &pki, &self.server.url())?;
+        self.kubeconfigs = Some(Kubeconfigs::new(pki, place, context.as_ref(), self.server.renewals()));
+        Ok(context)
     }
 
     /// The RuntimeClass of sandboxes that name none.
@@ -176,6 +185,9 @@ impl Standalone {
         parts.spawn("the Sandbox controller", self.controller.run(shutdown.clone()));
         let (client, config) = self.cluster;
         parts.spawn("the cluster controllers", cluster::run(client, config, shutdown.clone()));
+        if let Some(kubeconfigs) = self.kubeconfigs {
+            parts.spawn("the keeper of kubeconfigs", kubeconfigs.keep(shutdown.clone()));
+        }
         notify::ready();
         let failure = tokio::select! {
             sandboxes_too = stop => {

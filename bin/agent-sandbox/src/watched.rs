@@ -17,6 +17,7 @@ pub(crate) async fn watched<T: Send + 'static>(
     let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("listen for signals: {error}")));
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     let mut shown = cli::Progress::start();
+    let begun = progress.bytes();
     let mut tick = tokio::time::interval(LOOK);
     let mut task = tokio::task::spawn_blocking(work);
     loop {
@@ -24,7 +25,7 @@ pub(crate) async fn watched<T: Send + 'static>(
             done = &mut task => {
                 return done.map_err(|error| Failure::new(format!("{doing}: {error}")))?;
             }
-            _ = tick.tick() => shown.say(&format!("{doing}: {}", size(progress.bytes()))),
+            _ = tick.tick() => shown.say(&format!("{doing}: {}", size(progress.bytes() - begun))),
             _ = interrupt.recv() => progress.end(),
             _ = terminate.recv() => progress.end(),
         }

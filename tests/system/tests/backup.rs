@@ -156,6 +156,8 @@ fn refused_where_nothing_is_made(machine: &Machine, file: &Path) {
     fs::write(machine.data().join("thesis.tex"), "years of work").expect("write");
     let refused = on(machine, &["restore", &file.display().to_string()]).refused();
     assert!(refused.contains("is not empty"), "{refused}");
+    let refused = on(machine, &["backup", &machine.scratch().join("new").display().to_string()]).refused();
+    assert!(refused.contains("is not a data directory of agent-sandbox"), "{refused}");
     assert_eq!(fs::read_dir(machine.data()).expect("data").count(), 1);
     fs::remove_dir_all(machine.data()).expect("remove");
     let missing = on(machine, &["restore", "/nowhere/at/all"]).refused();

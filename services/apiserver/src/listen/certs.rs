@@ -46,8 +46,12 @@ impl Serving {
         Self(RwLock::new(cert))
     }
 
-    pub(super) fn replace(&self, cert: Arc<CertifiedKey>) {
-        *self.0.write() = cert;
+    /// Whether it is another one than before.
+    pub(super) fn replace(&self, cert: Arc<CertifiedKey>) -> bool {
+        let mut served = self.0.write();
+        let other = served.cert != cert.cert;
+        *served = cert;
+        other
     }
 }
 
