@@ -19,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core/access", &["api/wire"]),
     ("infra/packing", &[]),
     ("infra/store", &["infra/packing", "infra/telemetry"]),
+    ("infra/backup", &[]),
     ("infra/streams", &[]),
     ("infra/image", &[]),
     ("infra/net", &[]),

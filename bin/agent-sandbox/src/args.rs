@@ -1,6 +1,6 @@
 //! What was typed, and which part does it.
 
-use crate::{doctor, down, status, up};
+use crate::{backup, doctor, down, restore, status, up};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use cli::{Command, Connection, ConnectionArgs, Failure, Result};
 
@@ -45,6 +45,12 @@ enum Verb {
     /// Check what isolation this machine offers and what to install for more
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::DoctorArgs),
+    /// Write objects, certificates, keys and volumes to one file, while it runs or not
+    #[command(after_help = backup::EXAMPLES)]
+    Backup(backup::BackupArgs),
+    /// Make a data directory of a backup
+    #[command(after_help = restore::EXAMPLES)]
+    Restore(restore::RestoreArgs),
     #[command(flatten)]
     Sandbox(Command),
     /// Print the completion script of a shell
@@ -70,6 +76,8 @@ pub(crate) fn parse_and_run() -> Result<u8> {
         Verb::Down(down) => block_on(down::perform(down)).map(|()| 0),
         Verb::Status(status) => block_on(status::perform(status)),
         Verb::Doctor(doctor) => block_on(doctor::perform(doctor)),
+        Verb::Backup(backup) => block_on(backup::perform(backup)).map(|()| 0),
+        Verb::Restore(restore) => block_on(restore::perform(restore)).map(|()| 0),
         Verb::Sandbox(command) => block_on(async {
             let connection = Connection::open(&args.connection).await?;
             cli::perform(command, &connection).await

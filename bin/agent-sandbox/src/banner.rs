@@ -6,7 +6,10 @@ use crate::{
     up::{Context, UpArgs},
 };
 use cli::say;
-use std::time::Duration;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 /// Prints the banner.
 pub(crate) async fn print(standalone: &Standalone, place: &Place, context: Option<&Context>, took: Duration) {
@@ -34,19 +37,56 @@ pub(crate) async fn print(standalone: &Standalone, place: &Place, context: Optio
     }
 }
 
-/// Says what it means to listen beyond this machine.
-pub(crate) fn warn_of_the_network(args: &UpArgs) {
-    let ip = args.listen.ip();
-    if ip.is_loopback() {
+/// Says what it means to listen beyond this machine, and how to connect from another one.
+pub(crate) fn warn_of_the_network(args: &UpArgs, address: SocketAddr, place: &Place) {
+    if address.ip().is_loopback() {
         return;
     }
     say!(
-        "  warning    the API is open to the network at {}, to holders of a client certificate or a token; keep others out with a firewall too",
-        args.listen
+        "  warning    the API is open to the network at {address}, to holders of a client certificate or a token; keep others out with a firewall too"
     );
-    if ip.is_unspecified() && args.tls_san.is_empty() {
-        say!(
+    match elsewhere(address, &args.tls_san) {
+        Some(url) => say!(
+            "  elsewhere  connect to {url} with the authority {} and a token of 'kubectl create token', as docs/access.md shows",
+            place.data.join("pki/ca.crt").display()
+        ),
+        None => say!(
             "  warning    the server's certificate names this machine's loopback only -> give --tls-san for each name or address that clients use"
-        );
+        ),
+    }
+}
+
+/// The URL for clients on other machines: by the first name that was given, else by the address listened on. None where the
+/// certificate has no name that leads here.
+fn elsewhere(address: SocketAddr, names: &[String]) -> Option<String> {
+    let port = address.port();
+    let given = names.iter().find(|name| {
+        let loopback = name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        !loopback && *name != "localhost"
+    });
+    match given.map(|name| (name, name.parse::<IpAddr>())) {
+        Some((_, Ok(ip))) => Some(format!("https://{}", SocketAddr::new(ip, port))),
+        Some((name, Err(_))) => Some(format!("https://{name}:{port}")),
+        None if address.ip().is_unspecified() => None,
+        None => Some(format!("https://{address}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::elsewhere;
+
+    #[test]
+    fn others_are_told_a_url_that_the_certificate_names() {
+        let told = |listen: &str, names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            elsewhere(listen.parse().expect("an address"), &names)
+        };
+        let url = |listen: &str, names: &[&str]| told(listen, names).expect("a url");
+        assert_eq!(url("0.0.0.0:7443", &["box.example", "10.0.0.1"]), "https://box.example:7443");
+        assert_eq!(url("[::]:7443", &["fd00::1"]), "https://[fd00::1]:7443");
+        assert_eq!(url("10.0.0.1:80", &[]), "https://10.0.0.1:80");
+        assert_eq!(told("0.0.0.0:7443", &[]), None, "the address says nothing");
+        assert_eq!(told("0.0.0.0:7443", &["localhost", "127.0.0.1"]), None, "these lead nowhere else");
     }
 }

@@ -13,9 +13,12 @@ const MARK: &str = ".agent-sandbox";
 const MARK_TEXT: &str =
     "This directory belongs to agent-sandbox; 'agent-sandbox down --purge' deletes what it keeps here.\n";
 
+/// The file that says that a restore has begun here and has not ended.
+const RESTORING: &str = ".restoring";
+
 /// Everything that a running installation makes directly in its data directory. The lock and the mark go last, so that
 /// a purge that was cut short can be made again.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "store",
     "images",
     "pods",
@@ -30,6 +33,7 @@ const NAMES: [&str; 16] = [
     "network.json",
     "up.json",
     "agent.log",
+    RESTORING,
     "lock",
     MARK,
 ];
@@ -43,11 +47,8 @@ const PREFIXES: [&str; 9] =
 /// # Errors
 /// It holds something that is not ours.
 pub(crate) fn claim(data: &Path) -> Result<()> {
-    let failed = |error: io::Error| Failure::new(format!("look into {}: {error}", data.display()));
-    // What mkfs makes on a disk of its own is nobody's.
-    let foreign =
-        |entry: io::Result<fs::DirEntry>| entry.map_or(true, |entry| entry.file_name() != "lost+found");
-    if !is_ours(data) && fs::read_dir(data).map_err(failed)?.any(foreign) {
+    must_be_whole(data)?;
+    if !is_ours(data) && !is_empty(data)? {
         return Err(Failure::new(format!(
             "{} is not empty and not a data directory of agent-sandbox",
             data.display()
@@ -62,6 +63,58 @@ pub(crate) fn claim(data: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Whether nothing is in a directory. What mkfs makes on a disk of its own is nobody's.
+fn is_empty(data: &Path) -> Result<bool> {
+    let failed = |error: io::Error| Failure::new(format!("look into {}: {error}", data.display()));
+    let foreign =
+        |entry: io::Result<fs::DirEntry>| entry.map_or(true, |entry| entry.file_name() != "lost+found");
+    Ok(!fs::read_dir(data).map_err(failed)?.any(foreign))
+}
+
+/// Fails for what a restore left that did not come to its end.
+pub(crate) fn must_be_whole(data: &Path) -> Result<()> {
+    if !data.join(RESTORING).exists() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("a restore to {} was not finished: what is there is not whole", data.display()))
+        .remedy(format!(
+            "delete it with 'agent-sandbox down --purge --data-dir {}', then restore again",
+            data.display()
+        )))
+}
+
+/// Fails where a directory holds anything: a restore changes nothing that is there.
+pub(crate) fn must_be_empty(data: &Path) -> Result<()> {
+    if !data.exists() {
+        return Ok(());
+    }
+    must_be_whole(data)?;
+    if is_empty(data)? {
+        return Ok(());
+    }
+    let what = if is_ours(data) { "a data directory with data in it" } else { "not empty" };
+    Err(Failure::new(format!("{} is {what}: a restore changes nothing that is there", data.display()))
+        .remedy("choose a new or empty directory with --data-dir"))
+}
+
+/// Marks an empty directory as ours, and as not whole yet.
+pub(crate) fn begin_restore(data: &Path) -> Result<()> {
+    let written = fs::File::create_new(data.join(RESTORING))
+        .and_then(|mark| mark.sync_all())
+        .and_then(|()| fs::write(data.join(MARK), MARK_TEXT))
+        .and_then(|()| fs::File::open(data)?.sync_all());
+    written.map_err(|error| Failure::new(format!("write to {}: {error}", data.display())))
+}
+
+/// What was restored is on the disk: from here on it is a data directory like any other.
+pub(crate) fn end_restore(data: &Path) -> Result<()> {
+    let ended = fs::File::open(data)
+        .and_then(|dir| dir.sync_all())
+        .and_then(|()| fs::remove_file(data.join(RESTORING)))
+        .and_then(|()| fs::File::open(data)?.sync_all());
+    ended.map_err(|error| Failure::new(format!("write to {}: {error}", data.display())))
+}
+
 /// Whether `up` has made this directory its own. The version before the mark left a lock and a store.
 pub(crate) fn is_ours(data: &Path) -> bool {
     data.join(MARK).is_file() || (data.join("lock").is_file() && data.join("store").is_dir())
@@ -72,6 +125,21 @@ pub(crate) fn is_ours(data: &Path) -> bool {
 /// # Errors
 /// Something of ours cannot be deleted.
 pub(crate) fn purge(data: &Path) -> Result<Vec<PathBuf>> {
+    empty(data)?;
+    match fs::remove_dir(data) {
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(left(data)),
+        // A mount point stays, empty.
+        Err(error) if error.kind() == ErrorKind::ResourceBusy => Ok(Vec::new()),
+        Err(error) => Err(Failure::new(format!("delete {}: {error}", data.display()))),
+        Ok(()) => Ok(Vec::new()),
+    }
+}
+
+/// Deletes what is ours in a directory.
+///
+/// # Errors
+/// Something of ours cannot be deleted.
+pub(crate) fn empty(data: &Path) -> Result<()> {
     let failed = |path: &Path, error: &io::Error| Failure::new(format!("delete {}: {error}", path.display()));
     let mut names: Vec<String> = fs::read_dir(data)
         .map_err(|error| failed(data, &error))?
@@ -83,13 +151,7 @@ pub(crate) fn purge(data: &Path) -> Result<Vec<PathBuf>> {
         let path = data.join(name);
         delete(&path).map_err(|error| failed(&path, &error))?;
     }
-    match fs::remove_dir(data) {
-        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(left(data)),
-        // A mount point stays, empty.
-        Err(error) if error.kind() == ErrorKind::ResourceBusy => Ok(Vec::new()),
-        Err(error) => Err(failed(data, &error)),
-        Ok(()) => Ok(Vec::new()),
-    }
+    Ok(())
 }
 
 fn delete(path: &Path) -> io::Result<()> {
@@ -130,6 +192,26 @@ mod tests {
         fs::create_dir(dir.path().join("store")).expect("store");
         claim(dir.path()).expect("ours");
         assert!(dir.path().join(MARK).exists());
+    }
+
+    #[test]
+    fn what_a_killed_restore_left_is_not_used_and_can_be_purged() {
+        let dir = tempfile::tempdir().expect("dir");
+        let data = dir.path().join("data");
+        fs::create_dir(&data).expect("data");
+        must_be_empty(&data).expect("empty");
+        begin_restore(&data).expect("begun");
+        fs::create_dir_all(data.join("store")).expect("store");
+        for refused in [claim(&data), must_be_empty(&data), must_be_whole(&data)] {
+            let refused = refused.expect_err("refused").to_string();
+            assert!(refused.contains("was not finished") && refused.contains("down --purge"), "{refused}");
+        }
+        assert!(is_ours(&data), "else nobody could delete it");
+        end_restore(&data).expect("ended");
+        claim(&data).expect("a data directory like any other");
+        assert!(must_be_empty(&data).expect_err("full").to_string().contains("changes nothing"));
+        empty(&data).expect("emptied");
+        must_be_empty(&data).expect("as it was");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `doctor`: what isolation this machine offers, what stands in the way, and what to install for more.
 
 use crate::{
+    certificates,
     place::{DEFAULT_DATA_DIR, Place},
     standalone,
 };
@@ -51,6 +52,7 @@ pub(crate) async fn perform(args: DoctorArgs) -> Result<u8> {
     let running = Place::existing(&args.data_dir).ok().and_then(|place| place.running());
     checks.extend(running.and_then(|running| running.default_runtime).map(|class| by_default(&class)));
     checks.extend(network(&args.data_dir).await);
+    checks.extend(certificates(&args.data_dir));
     let bad = checks.iter().any(|check| check.grade == Grade::Bad);
     if args.output.is_some() {
         let items: Vec<_> = checks.iter().map(Check::document).collect();
@@ -240,6 +242,15 @@ async fn network(data: &Path) -> Vec<Check> {
         fix: Some(finding.fix).filter(|fix| !fix.is_empty()),
     };
     findings.into_iter().map(check).collect()
+}
+
+/// Until when the certificates are good; nothing where there are none yet.
+fn certificates(data: &Path) -> Option<Check> {
+    let report = certificates::report(&Place::existing(data).ok()?)?;
+    Some(match report.problem {
+        Some((what, fix)) => Check::warning(what, fix),
+        None => Check::good(format!("certificates: {}", report.line)),
+    })
 }
 
 #[cfg(test)]

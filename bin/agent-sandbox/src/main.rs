@@ -5,20 +5,25 @@
 use std::process::ExitCode;
 
 mod args;
+mod backup;
 mod banner;
+mod certificates;
 mod contents;
 mod detach;
 mod doctor;
 mod down;
+mod kubeconfigs;
 mod limits;
 mod lock;
 mod node_name;
 mod notify;
 mod parts;
 mod place;
+mod restore;
 mod standalone;
 mod status;
 mod up;
+mod watched;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

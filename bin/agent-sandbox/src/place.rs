@@ -56,19 +56,25 @@ impl Place {
     /// # Errors
     /// It cannot be made, or holds something else than our data.
     pub(crate) fn create(data: &Path) -> Result<Self> {
-        let create = |path: &Path| {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o711)
-                .create(path)
-                .map_err(|error| Failure::new(format!("create {}: {error}", path.display())))
-        };
         create(data)
             .map_err(|failure| failure.remedy("choose another place with --data-dir, or run as root"))?;
         let place = Self::existing(data)?;
         contents::claim(&place.data)?;
         create(&place.run)?;
         Ok(place)
+    }
+
+    /// Makes `data`, which must be empty or missing, the place of a restore, and takes it.
+    ///
+    /// # Errors
+    /// It cannot be made, or holds something.
+    pub(crate) fn begin_restore(data: &Path) -> Result<(Self, Lock)> {
+        create(data)?;
+        let place = Self::existing(data)?;
+        contents::must_be_empty(&place.data)?;
+        let lock = place.lock()?;
+        contents::begin_restore(&place.data)?;
+        Ok((place, lock))
     }
 
     /// The installation of `data`, which must exist.
@@ -155,6 +161,15 @@ impl Place {
         fs::DirBuilder::new().recursive(true).mode(0o711).create(&self.run).map_err(failed)?;
         fs::write(&mark, boot).map_err(failed)
     }
+}
+
+/// Makes a directory of which only names that are known can be reached.
+fn create(path: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(path)
+        .map_err(|error| Failure::new(format!("create {}: {error}", path.display())))
 }
 
 fn fnv(bytes: &[u8]) -> u32 {

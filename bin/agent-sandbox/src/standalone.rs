@@ -3,12 +3,13 @@
 //! They share nothing but clients of the API server; the node's endpoints are behind a door that opens once the node is built.
 
 use crate::{
+    kubeconfigs::{self, Kubeconfigs},
     node_name::node_name,
     notify,
     parts::Parts,
     place::Place,
     status::{Census, own_kubeconfig},
-    up::UpArgs,
+    up::{Context, UpArgs, cannot},
 };
 use apiserver::{Identity, KubeletConnector, NodeStream, Server};
 use cli::{Failure, Result};
@@ -26,6 +27,7 @@ use serde_json::json;
 use std::{
     collections::BTreeSet,
     io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
@@ -55,6 +57,7 @@ pub(crate) struct Standalone {
     default: Driver,
     health: Health,
     shutdown_delay: Duration,
+    kubeconfigs: Option<Kubeconfigs>,
 }
 
 // === impl Standalone ===
@@ -120,6 +123,7 @@ impl Standalone {
             default,
             health,
             shutdown_delay,
+            kubeconfigs: None,
         })
     }
 
@@ -128,16 +132,20 @@ impl Standalone {
         self.server.url()
     }
 
-    /// Writes the administrator's context into a kubeconfig and gives its name: that of the installation, where another
-    /// one has the usual name.
-    pub(crate) fn write_kubeconfig(
-        &self,
-        path: &Path,
-        place: &Place,
-        owner: Option<(u32, u32)>,
-    ) -> io::Result<String> {
-        let beside = format!("agent-sandbox-{}", place.id);
-        apiserver::kubeconfig::write_beside(path, &beside, &self.server.url(), self.server.pki(), owner)
+    /// The address that is listened on.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Writes the kubeconfigs, which are kept new from then on.
+    ///
+    /// # Errors
+    /// One of them cannot be written.
+    pub(crate) fn write_kubeconfigs(&mut self, args: &UpArgs, place: &Place) -> Result<Option<Context>> {
+        let pki = self.server.pki().clone();
+        let context = kubeconfigs::write(args, place, &pki, &self.server.url())?;
+        self.kubeconfigs = Some(Kubeconfigs::new(pki, place, context.as_ref(), self.server.renewals()));
+        Ok(context)
     }
 
     /// The RuntimeClass of sandboxes that name none.
@@ -206,6 +214,9 @@ impl Standalone {
         parts.spawn("the Sandbox controller", self.controller.run(shutdown.clone()));
         let (client, config) = self.cluster;
         parts.spawn("the cluster controllers", cluster::run(client, config, shutdown.clone()));
+        if let Some(kubeconfigs) = self.kubeconfigs {
+            parts.spawn("the keeper of kubeconfigs", kubeconfigs.keep(shutdown.clone()));
+        }
         notify::ready();
         let failure = tokio::select! {
             sandboxes_too = stop => {
@@ -336,16 +347,6 @@ pub(crate) fn forget_context(path: &Path, place: &Place) -> Result<()> {
 /// A finding, with what to do where there is something to do.
 fn warning(finding: &net::Finding) -> String {
     if finding.fix.is_empty() { finding.what.clone() } else { format!("{} -> {}", finding.what, finding.fix) }
-}
-
-fn cannot(doing: &str, error: &dyn std::error::Error) -> Failure {
-    let mut text = format!("cannot {doing}: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    Failure::new(text)
 }
 
 /// The way from the API server to the node's endpoints: closed until the node is built.

@@ -1,6 +1,9 @@
 //! `status`: whether this machine's agent-sandbox runs, where, and what it holds.
 
-use crate::place::{DEFAULT_DATA_DIR, Place, Running};
+use crate::{
+    certificates,
+    place::{DEFAULT_DATA_DIR, Place, Running},
+};
 use clap::Args;
 use cli::{Failure, Result, say};
 use crd::{conditions, v1beta1::LenientSandbox};
@@ -75,6 +78,8 @@ fn document(
         "running": true, "pid": running.pid, "server": running.server, "version": running.version,
         "dataDir": place.data, "residentMiB": memory, "defaultRuntime": running.default_runtime,
         "sandboxes": sandboxes,
+        // Readable by root only.
+        "certificatesUntil": certificates::report(place).map(|report| report.document),
     })
 }
 
@@ -90,6 +95,12 @@ fn print(place: &Place, running: &Running, census: &Result<Census>, memory: Opti
     if let Some(class) = &running.default_runtime {
         let shared = if class == "runc" { ", a shared kernel: not for code you do not trust" } else { "" };
         say!("  isolation  {class} by default{shared}");
+    }
+    if let Some(report) = certificates::report(place) {
+        say!("  certs      {}", report.line);
+        if let Some((what, fix)) = report.problem {
+            say!("  warning    {what} -> {fix}");
+        }
     }
     match census {
         Ok(census) => say!("  sandboxes  {census}"),

@@ -8,7 +8,6 @@ use crate::{
     lock::Lock,
     place::{DEFAULT_DATA_DIR, Place, Running},
     standalone::Standalone,
-    status::own_kubeconfig,
 };
 use clap::Args;
 use cli::{
@@ -122,6 +121,11 @@ impl UpArgs {
         }
         Ok(self)
     }
+
+    /// The kubeconfig that gets a context, unless none shall.
+    pub(crate) fn kubeconfig(&self) -> Option<PathBuf> {
+        self.kubeconfig.clone().filter(|_| !self.no_kubeconfig)
+    }
 }
 
 /// The number is the exit code.
@@ -166,9 +170,9 @@ async fn serve(args: UpArgs) -> Result<u8> {
         .map_err(|error| Failure::new(format!("set up logs: {error}")))?;
     // Taken before anything is started, so that an early signal is not lost.
     let stop = signals()?;
-    let standalone = Standalone::build(&place, &args).await?;
+    let mut standalone = Standalone::build(&place, &args).await?;
     standalone.publish_default().await?;
-    let written = write_kubeconfigs(&args, &place, &standalone)?;
+    let written = standalone.write_kubeconfigs(&args, &place)?;
     place.record(&Running {
         pid: i32::try_from(std::process::id()).unwrap_or_default(),
         server: standalone.url(),
@@ -178,7 +182,7 @@ async fn serve(args: UpArgs) -> Result<u8> {
         default_runtime: Some(standalone.default_class().to_owned()),
     })?;
     banner::print(&standalone, &place, written.as_ref(), started.elapsed()).await;
-    banner::warn_of_the_network(&args);
+    banner::warn_of_the_network(&args, standalone.address(), &place);
     let ended = if detach::is_child() {
         detach::move_output(&place.data)?;
         tokio::select! {
@@ -205,18 +209,15 @@ fn signals() -> Result<impl Future<Output = bool> + Send + 'static> {
     })
 }
 
-/// The administrator's own kubeconfig in the data directory, and the context in the invoking user's.
-fn write_kubeconfigs(args: &UpArgs, place: &Place, standalone: &Standalone) -> Result<Option<Context>> {
-    let write = |path: &PathBuf, owner: Option<(u32, u32)>| {
-        standalone.write_kubeconfig(path, place, owner).map_err(|error| {
-            Failure::new(format!("write the kubeconfig {}: {error}", path.display()))
-                .remedy("choose another with --kubeconfig, or give --no-kubeconfig")
-        })
-    };
-    write(&own_kubeconfig(place), None)?;
-    let Some(file) = args.kubeconfig.clone().filter(|_| !args.no_kubeconfig) else { return Ok(None) };
-    let name = write(&file, Owner::behind_sudo().map(|owner| (owner.user, owner.group)))?;
-    Ok(Some(Context { file, name }))
+/// A failure with all its causes.
+pub(crate) fn cannot(doing: &str, error: &dyn std::error::Error) -> Failure {
+    let mut text = format!("cannot {doing}: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    Failure::new(text)
 }
 
 /// A DNS domain as an argument.

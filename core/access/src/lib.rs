@@ -6,6 +6,7 @@
 //!                                     └──> may_grant(Who, rules)       does this user hold what he gives away?
 //! bootstrap ──> reconcile(stored)                                      the roles that every cluster has
 //! claims, token_file                                                   what a token says
+//! lifetime                                                             when a certificate is replaced
 //! ```
 //!
 //! **Invariants.** Pure: no I/O, no clock (`now` is an argument), no keys: signatures are the business of whoever calls.
@@ -13,6 +14,7 @@
 
 pub mod bootstrap;
 pub mod claims;
+pub mod lifetime;
 pub mod token_file;
 
 mod aggregate;

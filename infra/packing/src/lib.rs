@@ -144,7 +144,8 @@ mod tests {
         packer.pack(&object(1)).unwrap();
         assert!(packer.pack(&with_status(1)).is_none(), "it is learned");
         for number in 2..10 {
-            let sizes = [object(number), with_status(number)].map(|plain| packer.pack(&plain).unwrap().size());
+            let sizes =
+                [object(number), with_status(number)].map(|plain| packer.pack(&plain).unwrap().size());
             assert!(sizes[0] < 100 && sizes[1] < 100, "{sizes:?}");
         }
         assert_eq!(packer.dictionary.len(), object(0).len() + with_status(1).len());

@@ -202,8 +202,12 @@ mod tests {
             let value = Value::new(vec![b'x'; 1 << 20].into());
             index.apply(format!("a/b/c/{number:02}").into(), number + 2, Some(value));
         }
-        let shared =
-            Shared { index: RwLock::new(index), window: Window::new(67, 10, 10), queue: Queue::new() };
+        let shared = Shared {
+            index: RwLock::new(index),
+            window: Window::new(67, 10, 10),
+            queue: Queue::new(),
+            syncs: telemetry::metrics::Histogram::new(&[1.0]),
+        };
         let stop = Arc::new(AtomicBool::new(false));
         let worker = Worker { dir: dir.path().into(), shared: Arc::new(shared), generation: 2, stop };
         worker.snapshot(67).unwrap();

@@ -26,6 +26,20 @@ pub enum OpenError {
         /// The newest format version that this program reads.
         supported: u32,
     },
+    /// The files were written by a version so old that this one cannot read them.
+    #[error(
+        "{} has store format {found}, and this version reads from {oldest} on; start a version in between once, which \
+         upgrades it",
+        file.display()
+    )]
+    TooOld {
+        /// The file.
+        file: PathBuf,
+        /// The format version that it states.
+        found: u32,
+        /// The oldest format version that this program reads.
+        oldest: u32,
+    },
     /// A file is damaged or missing, and opening without it would lose acknowledged writes.
     #[error("{} is damaged: {what}; restore the directory from a backup (nothing was changed)", file.display())]
     Corrupt {

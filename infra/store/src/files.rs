@@ -3,7 +3,7 @@
 use crate::{
     OpenError,
     disk::{self, File},
-    frame::{FILE_HEADER, FileHeader, Kind},
+    frame::{FILE_HEADER, FORMAT, FileHeader, Kind},
 };
 use std::{
     collections::hash_map::RandomState,
@@ -141,7 +141,7 @@ pub(crate) fn new_header(kind: Kind, generation: u64, revision: u64) -> FileHead
     // The standard library's hasher keys are random; nothing here needs more than that a tenant cannot guess it.
     let mut hasher = RandomState::new().build_hasher();
     hasher.write_u64(generation);
-    FileHeader { kind, generation, revision, salt: hasher.finish() }
+    FileHeader { format: FORMAT, kind, generation, revision, salt: hasher.finish() }
 }
 
 /// Removes what is older than the snapshot `generation`.

@@ -9,6 +9,24 @@ use std::io::{self, Read};
 
 /// The newest format that this program reads, and the one it writes.
 pub(crate) const FORMAT: u32 = 1;
+
+/// How each format is read, from the oldest on; the last is [`FORMAT`]. What a new format changes beyond the items of a
+/// frame becomes a column here.
+///
+/// A store of an older format is upgraded by being opened: from then on the log is written in the newest, and a checkpoint
+/// at once puts everything else into it.
+const READERS: &[Reader] = &[
+    #[cfg(test)]
+    tests::OLDER,
+    Reader { format: 1, items },
+];
+
+/// How one format is read.
+pub(crate) struct Reader {
+    pub(crate) format: u32,
+    /// The items of a frame's payload; none if it does not parse.
+    pub(crate) items: fn(&[u8]) -> Option<Vec<Item>>,
+}
 /// The size of a file's header.
 pub(crate) const FILE_HEADER: usize = 48;
 /// The size of a frame's header.
@@ -34,6 +52,8 @@ pub(crate) enum Kind {
 /// The header of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileHeader {
+    /// The format of everything in the file.
+    pub(crate) format: u32,
     pub(crate) kind: Kind,
     pub(crate) generation: u64,
     /// Of a snapshot: the revision at which it was begun.
@@ -45,6 +65,8 @@ pub(crate) struct FileHeader {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum BadHeader {
     TooNew(u32),
+    /// Stated, and the oldest that is read.
+    TooOld(u32, u32),
     Broken(&'static str),
 }
 
@@ -79,7 +101,7 @@ impl FileHeader {
     pub(crate) fn encode(&self) -> [u8; FILE_HEADER] {
         let mut bytes = [0; FILE_HEADER];
         bytes[..8].copy_from_slice(FILE_MAGIC);
-        bytes[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.format.to_le_bytes());
         bytes[12..16].copy_from_slice(&(self.kind as u32).to_le_bytes());
         bytes[16..24].copy_from_slice(&self.generation.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.revision.to_le_bytes());
@@ -99,16 +121,24 @@ impl FileHeader {
         if crc32c::crc32c(&bytes[..40]) != u32_at(bytes, 40) || bytes[44..FILE_HEADER] != [0; 4] {
             return Err(BadHeader::Broken("its header's checksum is wrong"));
         }
-        let version = u32_at(bytes, 8);
-        if version > FORMAT {
-            return Err(BadHeader::TooNew(version));
-        }
+        let format = reader(READERS, u32_at(bytes, 8))?.format;
         let kind = match u32_at(bytes, 12) {
             1 => Kind::Log,
             2 => Kind::Snapshot,
             _ => return Err(BadHeader::Broken("its kind is unknown")),
         };
-        Ok(Self { kind, generation: u64_at(bytes, 16), revision: u64_at(bytes, 24), salt: u64_at(bytes, 32) })
+        let (generation, revision, salt) = (u64_at(bytes, 16), u64_at(bytes, 24), u64_at(bytes, 32));
+        Ok(Self { format, kind, generation, revision, salt })
+    }
+}
+
+/// The row of a format.
+fn reader(readers: &[Reader], format: u32) -> Result<&Reader, BadHeader> {
+    let oldest = readers.first().map_or(FORMAT, |reader| reader.format);
+    match readers.iter().find(|reader| reader.format == format) {
+        Some(reader) => Ok(reader),
+        None if format < oldest => Err(BadHeader::TooOld(format, oldest)),
+        None => Err(BadHeader::TooNew(format)),
     }
 }
 
@@ -178,17 +208,21 @@ pub(crate) enum Item {
 }
 
 impl Frame {
-    /// Its items. None: the payload does not parse although its checksum is right.
-    pub(crate) fn items(&self) -> Option<Vec<Item>> {
-        let mut items = Vec::new();
-        let mut rest = &self.payload[..];
-        while !rest.is_empty() {
-            let (item, after) = parse_item(rest)?;
-            items.push(item);
-            rest = after;
-        }
-        Some(items)
+    /// Its items, in a file of this format. None: the payload does not parse although its checksum is right.
+    pub(crate) fn items(&self, format: u32) -> Option<Vec<Item>> {
+        (reader(READERS, format).ok()?.items)(&self.payload)
     }
+}
+
+/// The items of format 1.
+fn items(payload: &[u8]) -> Option<Vec<Item>> {
+    let (mut items, mut rest) = (Vec::new(), payload);
+    while !rest.is_empty() {
+        let (item, after) = parse_item(rest)?;
+        items.push(item);
+        rest = after;
+    }
+    Some(items)
 }
 
 fn parse_item(bytes: &[u8]) -> Option<(Item, &[u8])> {

@@ -27,6 +27,7 @@ mod disk;
 mod error;
 mod files;
 mod frame;
+mod frozen;
 mod index;
 mod mark;
 mod queue;
@@ -38,6 +39,7 @@ mod window;
 mod writer;
 
 pub use error::{CommitError, Expired, OpenError};
+pub use frozen::{Frozen, REVISION_GAP};
 pub use store::{Config, Store};
 pub use txn::{Entry, Event, EventKind, Expect, List, Op, Template, Txn};
 pub use window::Watch;

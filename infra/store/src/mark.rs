@@ -52,15 +52,7 @@ impl Mark {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(files::failed("open", &path)(error)),
         };
-        let mut bytes = [0; 2 * SLOT];
-        file.read_exact_at(&mut bytes, 0)
-            .map_err(|_| OpenError::Corrupt { file: path.clone(), what: "it is too short".into() })?;
-        let slots = [decode(&path, &bytes[..SLOT])?, decode(&path, &bytes[SLOT..])?];
-        let newest = slots.into_iter().flatten().max();
-        let (turn, revision) = newest.ok_or_else(|| OpenError::Corrupt {
-            file: path,
-            what: "the checksums of both slots are wrong".into(),
-        })?;
+        let (turn, revision) = newest(&file, &path)?;
         Ok(Some(Self { file, turn, revision, dirty: false }))
     }
 
@@ -87,6 +79,22 @@ impl Mark {
         self.dirty = false;
         Ok(())
     }
+}
+
+/// The revision up to which everything is on disk, of a store that another process may have open.
+pub(crate) fn acknowledged(dir: &Path) -> Result<u64, OpenError> {
+    let path = dir.join(NAME);
+    let file = File::open(&path).map_err(files::failed("open", &path))?;
+    newest(&file, &path).map(|(_, revision)| revision)
+}
+
+/// The newest slot that is whole: its turn and revision.
+fn newest(file: &File, path: &Path) -> Result<(u64, u64), OpenError> {
+    let corrupt = |what: &str| OpenError::Corrupt { file: path.into(), what: what.into() };
+    let mut bytes = [0; 2 * SLOT];
+    file.read_exact_at(&mut bytes, 0).map_err(|_| corrupt("it is too short"))?;
+    let slots = [decode(path, &bytes[..SLOT])?, decode(path, &bytes[SLOT..])?];
+    slots.into_iter().flatten().max().ok_or_else(|| corrupt("the checksums of both slots are wrong"))
 }
 
 fn encode(turn: u64, revision: u64) -> [u8; SLOT] {

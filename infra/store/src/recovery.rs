@@ -19,11 +19,26 @@ use std::{
 /// The generation of the first log, which no snapshot precedes.
 const FIRST_GENERATION: u64 = 1;
 
+/// Bytes read at once.
+const BUFFER: usize = 256 << 10;
+
+/// What is said of a file that is whole and stands in another one's place.
+const FOREIGN: &str = "its header belongs to another file";
+
 /// A store as found on disk.
 pub(crate) struct Recovered {
     pub(crate) index: Index,
     pub(crate) log: Log,
     pub(crate) mark: Mark,
+    /// Some of it is on disk in an older format: a checkpoint upgrades it.
+    pub(crate) outdated: bool,
+}
+
+/// What reading began with: a snapshot, or the first log.
+#[derive(Clone, Copy)]
+struct Start {
+    generation: u64,
+    format: u32,
 }
 
 /// A log that was read.
@@ -47,25 +62,43 @@ pub(crate) fn open(dir: &Path) -> Result<Recovered, OpenError> {
         None => return Err(corrupt(&dir.join(mark::NAME), "it is missing")),
     };
     let mut index = Index::new();
-    let start = match snapshots.last() {
-        Some(generation) => {
-            load_snapshot(dir, *generation, &mut index)?;
-            *generation
-        }
-        None => FIRST_GENERATION,
-    };
     let fresh = logs.is_empty() && snapshots.is_empty() && mark.revision() == FIRST_REVISION;
     if fresh {
         let log = files::create_log(dir, FIRST_GENERATION).map_err(files::failed("make a log in", dir))?;
-        return Ok(Recovered { index, log, mark });
+        return Ok(Recovered { index, log, mark, outdated: false });
     }
-    let replayed = replay_all(dir, start, &logs, &mut index, mark.revision())?;
-    if index.revision() < mark.revision() {
-        let what =
-            format!("it ends at revision {}, but {} was acknowledged", index.revision(), mark.revision());
-        return Err(corrupt(&files::log_path(dir, *logs.last().unwrap_or(&start)), what));
-    }
+    let (start, replayed) = read_listed(dir, &snapshots, &logs, &mut index, mark.revision())?;
     finish(dir, start, index, replayed, mark)
+}
+
+/// Reads everything in `dir`, and changes nothing there.
+pub(crate) fn read(dir: &Path, index: &mut Index, acknowledged: u64) -> Result<(), OpenError> {
+    let snapshots = files::generations(dir, "snapshot").map_err(files::failed("read", dir))?;
+    let logs = files::generations(dir, "log").map_err(files::failed("read", dir))?;
+    read_listed(dir, &snapshots, &logs, index, acknowledged).map(drop)
+}
+
+/// Reads the newest snapshot and the logs since. Gives the generation it began with.
+fn read_listed(
+    dir: &Path,
+    snapshots: &[u64],
+    logs: &[u64],
+    index: &mut Index,
+    acknowledged: u64,
+) -> Result<(Start, Vec<Replayed>), OpenError> {
+    let start = match snapshots.last() {
+        Some(generation) => {
+            let header = load_snapshot(dir, *generation, index)?;
+            Start { generation: *generation, format: header.format }
+        }
+        None => Start { generation: FIRST_GENERATION, format: frame::FORMAT },
+    };
+    let replayed = replay_all(dir, start.generation, logs, index, acknowledged)?;
+    if index.revision() < acknowledged {
+        let what = format!("it ends at revision {}, but {acknowledged} was acknowledged", index.revision());
+        return Err(corrupt(&files::log_path(dir, *logs.last().unwrap_or(&start.generation)), what));
+    }
+    Ok((start, replayed))
 }
 
 fn replay_all(
@@ -99,12 +132,14 @@ fn replay_all(
 /// Cuts what was never acknowledged, removes what is no longer needed, and gives the log to go on with.
 fn finish(
     dir: &Path,
-    start: u64,
+    start: Start,
     index: Index,
     replayed: Vec<Replayed>,
     mark: Mark,
 ) -> Result<Recovered, OpenError> {
     let mut current = None;
+    let formats = replayed.iter().map(|log| log.header.format).chain([start.format]);
+    let outdated = formats.into_iter().any(|format| format < frame::FORMAT);
     for mut log in replayed {
         let fail = || files::failed("repair", &log.path);
         let file = disk::File::open(&log.path).map_err(fail())?;
@@ -127,23 +162,27 @@ fn finish(
     // those names, and so does the removal of what they replace.
     files::remove_temporary(dir)
         .and_then(|()| disk::sync_dir(dir))
-        .and_then(|()| files::remove_before(dir, start))
+        .and_then(|()| files::remove_before(dir, start.generation))
         .map_err(files::failed("remove old files in", dir))?;
-    let log = current.ok_or_else(|| corrupt(dir, "it has no log"))?;
+    let mut log = current.ok_or_else(|| corrupt(dir, "it has no log"))?;
+    if outdated {
+        // A file is of one format from beginning to end: what comes next goes into another.
+        log = files::create_log(dir, log.generation + 1).map_err(files::failed("make a log in", dir))?;
+    }
     let mut mark = mark;
     mark.set(index.revision())
         .and_then(|()| mark.sync())
         .map_err(files::failed("write", &dir.join(mark::NAME)))?;
-    Ok(Recovered { index, log, mark })
+    Ok(Recovered { index, log, mark, outdated })
 }
 
 fn replay(dir: &Path, generation: u64, index: &mut Index, acknowledged: u64) -> Result<Replayed, OpenError> {
     let path = files::log_path(dir, generation);
-    let (mut reader, header) = open_file(&path, Kind::Log, generation)?;
+    let (mut reader, header) = open_log(&path, generation)?;
     let mut log = Replayed { path, header, frames: 0, end: FILE_HEADER as u64, len: 0, torn: false };
     let mut next = || frame::read(&mut reader, header.salt);
     while let Found::Frame(frame) = next().map_err(files::failed("read", &log.path))? {
-        apply_frame(&log.path, log.end, &frame, index)?;
+        apply_frame(&log, &frame, index)?;
         log.frames += 1;
         log.end += frame.size as u64;
     }
@@ -158,19 +197,21 @@ fn replay(dir: &Path, generation: u64, index: &mut Index, acknowledged: u64) -> 
         let what = format!("it is broken at byte {}, within what was acknowledged", log.end);
         return Err(corrupt(&log.path, what));
     }
-    if log.torn && frame::any_frame_in(&rest, header.salt) {
+    // A whole record right at the end was written since: this reads a store that another process has open.
+    let grew = matches!(frame::read(&mut &rest[..], header.salt), Ok(Found::Frame(_)));
+    if log.torn && !grew && frame::any_frame_in(&rest, header.salt) {
         let what = format!("it is broken at byte {}, and whole records follow", log.end);
         return Err(corrupt(&log.path, what));
     }
     Ok(log)
 }
 
-fn apply_frame(path: &Path, at: u64, frame: &Frame, index: &mut Index) -> Result<(), OpenError> {
-    let bad = |what: &str| corrupt(path, format!("the record at byte {at} {what}"));
+fn apply_frame(log: &Replayed, frame: &Frame, index: &mut Index) -> Result<(), OpenError> {
+    let bad = |what: &str| corrupt(&log.path, format!("the record at byte {} {what}", log.end));
     if frame.first != index.revision() + 1 {
         return Err(bad(&format!("has revision {}, but {} is next", frame.first, index.revision() + 1)));
     }
-    for item in frame.items().ok_or_else(|| bad("does not parse"))? {
+    for item in frame.items(log.header.format).ok_or_else(|| bad("does not parse"))? {
         let Item::Change(change) = item else { return Err(bad("does not belong in a log")) };
         if change.revision != index.revision() && change.revision != index.revision() + 1 {
             return Err(bad("has revisions out of order"));
@@ -181,17 +222,29 @@ fn apply_frame(path: &Path, at: u64, frame: &Frame, index: &mut Index) -> Result
     Ok(())
 }
 
-pub(crate) fn load_snapshot(dir: &Path, generation: u64, index: &mut Index) -> Result<(), OpenError> {
+pub(crate) fn load_snapshot(dir: &Path, generation: u64, index: &mut Index) -> Result<FileHeader, OpenError> {
     let path = files::snapshot_path(dir, generation);
-    let (mut reader, header) = open_file(&path, Kind::Snapshot, generation)?;
+    let file = File::open(&path).map_err(files::failed("open", &path))?;
+    let header = read_snapshot(&mut BufReader::with_capacity(BUFFER, file), &path, index)?;
+    if header.generation == generation { Ok(header) } else { Err(corrupt(&path, FOREIGN)) }
+}
+
+/// Reads a whole snapshot; `path` is what errors call it.
+pub(crate) fn read_snapshot(
+    reader: &mut impl Read,
+    path: &Path,
+    index: &mut Index,
+) -> Result<FileHeader, OpenError> {
+    let header = read_header(reader, path, Kind::Snapshot)?;
     let mut ended = None;
     loop {
-        let frame = match frame::read(&mut reader, header.salt).map_err(files::failed("read", &path))? {
+        let frame = match frame::read(reader, header.salt).map_err(files::failed("read", path))? {
             Found::Frame(frame) if ended.is_none() => frame,
             Found::End => break,
-            Found::Frame(_) | Found::Broken => return Err(corrupt(&path, "a record is broken")),
+            Found::Frame(_) | Found::Broken => return Err(corrupt(path, "a record is broken")),
         };
-        for item in frame.items().ok_or_else(|| corrupt(&path, "a record does not parse"))? {
+        let items = frame.items(header.format).ok_or_else(|| corrupt(path, "a record does not parse"))?;
+        for item in items {
             match item {
                 Item::Change(change) => {
                     index.apply(change.key, change.revision, change.value.map(Value::new));
@@ -201,26 +254,36 @@ pub(crate) fn load_snapshot(dir: &Path, generation: u64, index: &mut Index) -> R
         }
     }
     if ended != Some(index.len() as u64) {
-        return Err(corrupt(&path, "it ends too early"));
+        return Err(corrupt(path, "it ends too early"));
     }
     index.set_revision(header.revision);
-    Ok(())
+    Ok(header)
 }
 
-fn open_file(path: &Path, kind: Kind, generation: u64) -> Result<(BufReader<File>, FileHeader), OpenError> {
-    let mut file = File::open(path).map_err(files::failed("open", path))?;
+fn open_log(path: &Path, generation: u64) -> Result<(BufReader<File>, FileHeader), OpenError> {
+    let file = File::open(path).map_err(files::failed("open", path))?;
+    let mut reader = BufReader::with_capacity(BUFFER, file);
+    let header = read_header(&mut reader, path, Kind::Log)?;
+    if header.generation != generation {
+        return Err(corrupt(path, FOREIGN));
+    }
+    Ok((reader, header))
+}
+
+fn read_header(reader: &mut impl Read, path: &Path, kind: Kind) -> Result<FileHeader, OpenError> {
     let mut bytes = Vec::with_capacity(FILE_HEADER);
-    file.by_ref().take(FILE_HEADER as u64).read_to_end(&mut bytes).map_err(files::failed("read", path))?;
+    reader.take(FILE_HEADER as u64).read_to_end(&mut bytes).map_err(files::failed("read", path))?;
     let header = FileHeader::decode(&bytes).map_err(|bad| match bad {
         BadHeader::TooNew(found) => OpenError::TooNew { file: path.into(), found, supported: frame::FORMAT },
+        BadHeader::TooOld(found, oldest) => OpenError::TooOld { file: path.into(), found, oldest },
         BadHeader::Broken(what) => corrupt(path, what),
     })?;
-    if header.kind != kind || header.generation != generation {
-        return Err(corrupt(path, "its header belongs to another file"));
-    }
-    Ok((BufReader::with_capacity(256 << 10, file), header))
+    if header.kind == kind { Ok(header) } else { Err(corrupt(path, FOREIGN)) }
 }
 
 fn corrupt(file: &Path, what: impl Into<String>) -> OpenError {
     OpenError::Corrupt { file: file.into(), what: what.into() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,13 +91,17 @@ impl Store {
         });
         let checkpointer = checkpoint::start(&dir, recovered.log.generation, shared.clone())
             .map_err(files::failed("start a thread for", &dir))?;
-        let writer = writer::Writer::new(
+        let mut writer = writer::Writer::new(
             shared.clone(),
             recovered.log,
             recovered.mark,
             checkpointer,
             checkpoint_bytes,
         );
+        if recovered.outdated {
+            tracing::info!(dir = %dir.display(), "the store has an older format and is upgraded");
+            writer.checkpoint_at_once();
+        }
         let writer = thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run())

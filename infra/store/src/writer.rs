@@ -100,6 +100,11 @@ impl Writer {
         Self { shared, log, mark, packer, checkpointer, checkpoint_bytes, grown, batch, waiting, answered: 0 }
     }
 
+    /// Begins with a checkpoint, however little there is to put into it.
+    pub(crate) fn checkpoint_at_once(&mut self) {
+        self.grown = u64::MAX;
+    }
+
     /// Serves the queue until it is closed or a write fails.
     pub(crate) fn run(mut self) {
         let mut guard = FailOnPanic(Some(self.shared.clone()));
@@ -185,7 +190,7 @@ impl Writer {
         self.log.file.sync_data()?;
         self.shared.syncs.observe(begun.elapsed().as_secs_f64());
         self.log.end += bytes.len() as u64;
-        self.grown += bytes.len() as u64;
+        self.grown = self.grown.saturating_add(bytes.len() as u64);
         self.mark.set(self.batch.revision)
     }
 

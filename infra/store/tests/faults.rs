@@ -184,6 +184,20 @@ fn a_newer_format_is_refused_with_both_numbers() {
 }
 
 #[test]
+fn a_format_from_before_all_that_are_read_is_refused_with_the_way_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = written(dir.path(), 1);
+    let mut bytes = fs::read(&log).unwrap();
+    bytes[8] = 0;
+    let crc = crc32c::crc32c(&bytes[..40]);
+    bytes[40..44].copy_from_slice(&crc.to_le_bytes());
+    fs::write(&log, bytes).unwrap();
+    let refusal = Store::open(config(dir.path())).unwrap_err();
+    assert!(matches!(refusal, OpenError::TooOld { found: 0, oldest: 1, .. }), "{refusal}");
+    assert!(refusal.to_string().contains("a version in between"), "{refusal}");
+}
+
+#[test]
 fn a_start_killed_before_its_first_log_is_made_starts_again() {
     let dir = tempfile::tempdir().unwrap();
     let log = written(dir.path(), 0);

@@ -1,4 +1,7 @@
-//! Writes the administrator's kubeconfig.
+//! Writes the administrator's kubeconfig, and keeps its certificate new.
+//!
+//! **Invariant:** a file is replaced as a whole, and never belongs to somebody else in between. Links are replaced, not followed:
+//! under sudo the directory is somebody else's.
 
 use std::{
     io,
@@ -51,9 +54,51 @@ pub fn write_beside(
         owner.map_or(Ok(()), |(user, group)| chown(parent, Some(user), Some(group)))?;
     }
     let text = serde_saphyr::to_string(&config).map_err(invalid)?;
-    replace_file(path, text.as_bytes(), 0o600)?;
-    owner.map_or(Ok(()), |(user, group)| chown(path, Some(user), Some(group)))?;
+    let owner = owner.or_else(|| Kept::of(path).map(|kept| kept.owner));
+    replace_file(path, text.as_bytes(), 0o600, owner)?;
     Ok(name.to_owned())
+}
+
+/// Puts the administrator's present certificate where a kubeconfig has an older one of the same authority; the file keeps its
+/// owner and mode. One that is gone, or has no such entry any more, is left alone. Whether it was changed. Blocks on files.
+///
+/// # Errors
+/// A file that cannot be read or written, or that is not a kubeconfig.
+pub fn renew(path: &Path, pki: &Pki) -> io::Result<bool> {
+    let (Some(mut config), Some(kept)) = (read(path)?, Kept::of(path)) else { return Ok(false) };
+    let ours = BASE64_STANDARD.encode(pki.ca_pem());
+    let names = clusters_of(&config, &ours.into());
+    let user = user(pki);
+    let mut changed = false;
+    for entry in config["users"].as_array_mut().into_iter().flatten() {
+        // Somebody may have put another proof of who he is there.
+        let is_ours = names.contains(&entry["name"]) && entry["user"]["client-certificate-data"].is_string();
+        if is_ours && entry["user"] != user {
+            entry["user"] = user.clone();
+            changed = true;
+        }
+    }
+    if changed {
+        let text = serde_saphyr::to_string(&config).map_err(invalid)?;
+        replace_file(path, text.as_bytes(), kept.mode, Some(kept.owner))?;
+    }
+    Ok(changed)
+}
+
+/// What a file keeps when it is replaced.
+struct Kept {
+    owner: (u32, u32),
+    mode: u32,
+}
+
+// === impl Kept ===
+
+impl Kept {
+    /// None of what is no file.
+    fn of(path: &Path) -> Option<Self> {
+        let found = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+        Some(Self { owner: (found.uid(), found.gid()), mode: found.mode() & 0o777 })
+    }
 }
 
 /// Takes what has the CA of the kubeconfig `own` out of the kubeconfig at `path`, which keeps its owner: another
@@ -64,10 +109,7 @@ pub fn write_beside(
 pub fn remove(path: &Path, own: &Path) -> io::Result<()> {
     let (Some(mut config), Some(own)) = (read(path)?, read(own)?) else { return Ok(()) };
     let ours = &own["clusters"][0]["cluster"]["certificate-authority-data"];
-    let is_ours = |entry: &Value| entry["cluster"]["certificate-authority-data"] == *ours;
-    let clusters = config["clusters"].as_array().into_iter().flatten();
-    let names: Vec<Value> =
-        clusters.filter(|entry| is_ours(entry)).map(|entry| entry["name"].clone()).collect();
+    let names = clusters_of(&config, ours);
     for list in ["clusters", "users", "contexts"] {
         if let Some(entries) = config[list].as_array_mut() {
             entries.retain(|entry| !names.contains(&entry["name"]));
@@ -78,8 +120,14 @@ pub fn remove(path: &Path, own: &Path) -> io::Result<()> {
     }
     let owner = std::fs::metadata(path)?;
     let text = serde_saphyr::to_string(&config).map_err(invalid)?;
-    replace_file(path, text.as_bytes(), 0o600)?;
-    chown(path, Some(owner.uid()), Some(owner.gid()))
+    replace_file(path, text.as_bytes(), 0o600, Some((owner.uid(), owner.gid())))
+}
+
+/// The names of the clusters that have an authority.
+fn clusters_of(config: &Value, authority: &Value) -> Vec<Value> {
+    let clusters = config["clusters"].as_array().into_iter().flatten();
+    let theirs = clusters.filter(|entry| entry["cluster"]["certificate-authority-data"] == *authority);
+    theirs.map(|entry| entry["name"].clone()).collect()
 }
 
 fn read(path: &Path) -> io::Result<Option<Value>> {
@@ -111,15 +159,20 @@ fn skeleton() -> Value {
 }
 
 fn merge(config: &mut Value, name: &str, cluster: &Value, pki: &Pki) {
-    let encode = |text: &str| BASE64_STANDARD.encode(text);
-    let admin = pki.admin();
-    let user = json!({"client-certificate-data": encode(&admin.cert), "client-key-data": encode(&admin.key)});
+    let user = user(pki);
     put(config, "clusters", json!({"name": name, "cluster": cluster}));
     put(config, "users", json!({"name": name, "user": user}));
     put(config, "contexts", json!({"name": name, "context": {"cluster": name, "user": name}}));
     if config["current-context"].as_str().unwrap_or_default().is_empty() {
         config["current-context"] = name.into();
     }
+}
+
+/// The administrator's proof.
+fn user(pki: &Pki) -> Value {
+    let encode = |text: &str| BASE64_STANDARD.encode(text);
+    let admin = pki.admin();
+    json!({"client-certificate-data": encode(&admin.cert), "client-key-data": encode(&admin.key)})
 }
 
 fn put(config: &mut Value, list: &str, entry: Value) {
@@ -164,6 +217,44 @@ mod tests {
         assert_eq!(config["users"].as_array().unwrap().len(), 1);
         assert!(config["contexts"].as_array().unwrap().is_empty());
     }
+
+    #[test]
+    fn a_renewed_certificate_is_put_into_the_file_that_keeps_its_owner_mode_and_other_entries() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = jiff::Timestamp::now();
+        let pki = |name: &str| Pki::ensure(&dir.path().join(name), [127, 0, 0, 1].into(), now).unwrap();
+        let (ours, other) = (pki("one"), pki("two"));
+        let path = dir.path().join("config");
+        write(&path, "https://127.0.0.1:7443", &ours, None).unwrap();
+        write_beside(&path, "other", "https://127.0.0.1:7444", &other, None).unwrap();
+        chown(&path, Some(4242), Some(4243)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(!renew(&path, &ours).unwrap(), "there is nothing to renew yet");
+        let before = parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let old = ours.admin();
+        assert!(ours.renew_admin(now + jiff::SignedDuration::from_hours(24 * 366)).unwrap().0);
+        assert!(renew(&path, &ours).unwrap());
+        let found = std::fs::metadata(&path).unwrap();
+        assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (4242, 4243, 0o640));
+        let after = parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        for list in ["clusters", "contexts", "current-context"] {
+            assert_eq!(after[list], before[list]);
+        }
+        assert_eq!(after["users"][1], before["users"][1], "another installation's");
+        assert_eq!(after["users"][0]["user"], user(&ours));
+        assert_ne!(old.cert, ours.admin().cert);
+        // What a person took out or replaced stays so.
+        let mut token = after;
+        token["users"][0]["user"] = json!({"token": "mine"});
+        std::fs::write(&path, serde_saphyr::to_string(&token).unwrap()).unwrap();
+        assert!(!renew(&path, &ours).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        assert!(!renew(&path, &ours).unwrap() && !path.exists());
+        let names: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "nothing half-made is left: {names:?}");
+    }
+
     #[test]
     fn two_installations_share_a_file_and_neither_takes_the_others_context() {
         let dir = tempfile::tempdir().unwrap();

@@ -49,5 +49,5 @@ mod view;
 
 pub use identity::{Identity, MASTERS};
 pub use kubelet::{KubeletConnector, NoKubelet, NodeStream};
-pub use pki::{KeyedCert, Pki, PkiError};
+pub use pki::{KeyedCert, Pki, PkiError, Standing, standing};
 pub use server::{BuildError, Config, Server};

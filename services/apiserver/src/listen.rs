@@ -6,6 +6,7 @@
 
 mod certs;
 mod guests;
+mod renewal;
 mod stall;
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -16,16 +17,16 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use jiff::Timestamp;
-use telemetry::Health;
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::watch,
     time,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wire::Status;
 
+pub(crate) use self::renewal::Renewal;
 use self::{
     certs::Clients,
     guests::{Guests, Seat},
@@ -35,8 +36,8 @@ use crate::{
     access::Peer,
     body::{self, BoxError},
     core::{self, Core},
-    health,
-    pki::{Pki, PkiError},
+    pki::Pki,
+    server::Config,
 };
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -48,7 +49,6 @@ const STALL: Duration = Duration::from_secs(60);
 /// How long open requests may take to end once shutdown is asked.
 const GRACE: Duration = Duration::from_secs(5);
 const RETRY_ACCEPT: Duration = Duration::from_millis(100);
-const RETRY_RENEW: Duration = Duration::from_secs(3600);
 const MAX_STREAMS: u32 = 250;
 
 /// A bound socket, ready to serve.
@@ -56,39 +56,24 @@ pub(crate) struct Listener {
     tcp: TcpListener,
     tls: TlsAcceptor,
     clients: Arc<Clients>,
-    serving: Arc<certs::Serving>,
-    pki: Arc<Pki>,
     guests: Arc<Guests>,
 }
 
 // === impl Listener ===
 
 impl Listener {
-    /// Binds and prepares TLS.
-    pub(crate) async fn bind(
-        listen: SocketAddr,
-        pki: Arc<Pki>,
-        strangers: usize,
-        known: usize,
-    ) -> io::Result<Self> {
-        let now = Timestamp::now();
-        let (first, _) = pki.serving(now).map_err(io::Error::other)?;
+    /// Binds and prepares TLS. Gives the task that keeps the certificates new, too.
+    pub(crate) async fn bind(config: &Config, pki: Arc<Pki>) -> io::Result<(Self, Renewal)> {
+        let (first, _) = pki.serving(config.clock.now()).map_err(io::Error::other)?;
         let serving = Arc::new(certs::Serving::new(first));
         let clients =
             Arc::new(Clients::new(pki.ca_der().map_err(io::Error::other)?).map_err(io::Error::other)?);
         let tls = certs::server_config(clients.clone(), serving.clone()).map_err(io::Error::other)?;
-        let tcp = TcpListener::bind(listen).await?;
-        let guests = Arc::new(Guests::new(strangers, known));
-        Ok(Self { tcp, tls: TlsAcceptor::from(Arc::new(tls)), clients, serving, pki, guests })
-    }
-
-    /// Adds the checks that the certificates are valid still.
-    pub(crate) fn add_checks(&self, health: &Health) -> Result<(), PkiError> {
-        let authority = self.pki.ca_ends()?;
-        health.add(health::certificate("certificate-authority", move || authority));
-        let serving = Arc::clone(&self.serving);
-        health.add(health::certificate("serving-certificate", move || serving.ends()));
-        Ok(())
+        let tcp = TcpListener::bind(config.listen).await?;
+        let guests = Arc::new(Guests::new(config.max_strangers, config.max_connections));
+        let (clock, pace, renewed) = (config.clock.clone(), config.certificate_look, watch::Sender::new(0));
+        let listener = Self { tcp, tls: TlsAcceptor::from(Arc::new(tls)), clients, guests };
+        Ok((listener, Renewal { pki, serving, clock, pace, renewed }))
     }
 
     /// The address that was bound.
@@ -100,10 +85,6 @@ impl Listener {
     pub(crate) async fn serve(self, core: Arc<Core>, shutdown: CancellationToken) {
         let this = Arc::new(self);
         let tasks = TaskTracker::new();
-        tasks.spawn({
-            let (this, shutdown) = (this.clone(), shutdown.clone());
-            async move { shutdown.run_until_cancelled(this.renew()).await }
-        });
         while let Some(accepted) = shutdown.run_until_cancelled(this.accept()).await {
             let Some((stream, seat)) = accepted else { continue };
             let (this, core, shutdown) = (this.clone(), core.clone(), shutdown.clone());
@@ -184,29 +165,6 @@ impl Listener {
         }
         connection.as_mut().graceful_shutdown();
         time::timeout(GRACE, connection).await?
-    }
-
-    /// Replaces the serving certificate before it ends; sleeps in between.
-    async fn renew(&self) {
-        loop {
-            let pki = self.pki.clone();
-            let renewed = tokio::task::spawn_blocking(move || pki.serving(Timestamp::now())).await;
-            let wait = match renewed {
-                Ok(Ok((cert, left))) => {
-                    self.serving.replace(cert);
-                    Duration::from_secs(u64::try_from(left).unwrap_or(0)).max(RETRY_RENEW)
-                }
-                Ok(Err(error)) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "cannot renew the serving certificate"
-                    );
-                    RETRY_RENEW
-                }
-                Err(_) => return,
-            };
-            time::sleep(wait).await;
-        }
     }
 }
 

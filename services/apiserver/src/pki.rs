@@ -1,15 +1,21 @@
 //! Our own certificate authority, the serving certificate and the administrator's; the key that signs tokens.
 //!
+//! The serving certificate and the administrator's are replaced while the server runs (`listen::renewal`); when, says
+//! `access::lifetime`.
+//!
 //! **Invariant:** private keys never leave their 0600 files except into a kubeconfig and the TLS listener. A certificate
 //! that is near its end, names the wrong hosts or was signed by another authority is replaced, never served.
 
 mod files;
 mod leaf;
+mod standing;
 
 use std::{net::IpAddr, path::Path, sync::Arc};
 
+use access::lifetime;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::{Timestamp, ToSpan as _};
+use parking_lot::RwLock;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use rustls::{
@@ -17,11 +23,11 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-pub(crate) use self::files::replace as replace_file;
+pub(crate) use self::files::replace_as as replace_file;
 use self::leaf::{Leaf, Purpose};
+pub use self::standing::{Standing, standing};
 
 const DAY: i64 = 24 * 3600;
-const CA_DAYS: i64 = 10 * 365;
 
 /// Why certificates could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +64,7 @@ pub struct KeyedCert {
 /// The authority and what it has signed, kept in one folder.
 pub struct Pki {
     ca: KeyedCert,
-    admin: KeyedCert,
+    admin: RwLock<Arc<KeyedCert>>,
     issuer: Issuer<'static, KeyPair>,
     dir: files::Folder,
     hosts: Vec<String>,
@@ -96,7 +102,7 @@ impl Pki {
     ) -> Result<Self, PkiError> {
         let dir = files::Folder::open(dir)?;
         let ca = match dir.read("ca")? {
-            Some(ca) if leaf::seconds_left("ca", &ca.cert, now)? > leaf::ADMIN.renew_before => ca,
+            Some(ca) if !lifetime::AUTHORITY.is_due(leaf::end("ca", &ca.cert)?, now.as_second()) => ca,
             _ => dir.write("ca", new_authority(now)?)?,
         };
         let key = KeyPair::from_pem(&ca.key).map_err(|error| PkiError::bad("ca", error.to_string()))?;
@@ -110,8 +116,8 @@ impl Pki {
             }
         }
         let empty = KeyedCert { cert: String::new(), key: String::new() };
-        let mut pki = Self { ca, admin: empty, issuer, dir, hosts };
-        pki.admin = pki.leaf("admin", &leaf::ADMIN, now)?;
+        let pki = Self { ca, admin: RwLock::new(Arc::new(empty)), issuer, dir, hosts };
+        pki.renew_admin(now)?;
         Ok(pki)
     }
 
@@ -121,8 +127,19 @@ impl Pki {
     }
 
     /// The administrator's certificate and key.
-    pub fn admin(&self) -> &KeyedCert {
-        &self.admin
+    pub fn admin(&self) -> Arc<KeyedCert> {
+        self.admin.read().clone()
+    }
+
+    /// Replaces the administrator's certificate if it is due; whether it did, and from when on the one there is now is due. The
+    /// one before is good until its own end. Blocks on files.
+    pub(crate) fn renew_admin(&self, now: Timestamp) -> Result<(bool, i64), PkiError> {
+        let pair = self.leaf("admin", &leaf::ADMIN, now)?;
+        let due = leaf::ADMIN.lifetime.due_from(leaf::end("admin", &pair.cert)?);
+        let mut admin = self.admin.write();
+        let renewed = admin.cert != pair.cert;
+        *admin = Arc::new(pair);
+        Ok((renewed, due))
     }
 
     /// The authority's certificate for verifying clients.
@@ -133,18 +150,18 @@ impl Pki {
 
     /// When the authority's certificate ends, in seconds since 1970.
     pub(crate) fn ca_ends(&self) -> Result<i64, PkiError> {
-        leaf::seconds_left("ca", &self.ca.cert, Timestamp::UNIX_EPOCH)
+        leaf::end("ca", &self.ca.cert)
     }
 
-    /// The serving certificate and how many seconds it may still be served, renewed if needed. Blocks on files.
+    /// The serving certificate and from when on it is due to be replaced; replaced if it is. Blocks on files.
     pub(crate) fn serving(&self, now: Timestamp) -> Result<(Arc<CertifiedKey>, i64), PkiError> {
         let pair = self.leaf("apiserver", &leaf::SERVING, now)?;
         let bad = |error: &dyn std::fmt::Display| PkiError::bad("apiserver", error.to_string());
         let cert = CertificateDer::from_pem_slice(pair.cert.as_bytes()).map_err(|error| bad(&error))?;
         let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).map_err(|error| bad(&error))?;
         let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(|error| bad(&error))?;
-        let left = leaf::seconds_left("apiserver", &pair.cert, now)? - leaf::SERVING.renew_before;
-        Ok((Arc::new(CertifiedKey::new(vec![cert], key)), left))
+        let due = leaf::SERVING.lifetime.due_from(leaf::end("apiserver", &pair.cert)?);
+        Ok((Arc::new(CertifiedKey::new(vec![cert], key)), due))
     }
 
     /// The key that signs service accounts' tokens, as PKCS#8; made where it is missing. Blocks on files.
@@ -195,7 +212,7 @@ fn new_authority(now: Timestamp) -> Result<KeyedCert, PkiError> {
     params.distinguished_name.push(DnType::CommonName, "agent-sandbox-ca");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-    leaf::set_lifetime(&mut params, now, CA_DAYS);
+    leaf::set_lifetime(&mut params, now, lifetime::AUTHORITY.days);
     let key = KeyPair::generate().map_err(bad)?;
     let cert = params.self_signed(&key).map_err(bad)?;
     Ok(KeyedCert { cert: cert.pem(), key: key.serialize_pem() })

@@ -14,7 +14,8 @@ use hyper::{body::Incoming, service::service_fn, upgrade};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use store::Store;
-use telemetry::{Health, Metrics};
+use telemetry::{Clock, Health, Metrics, SystemClock};
+use tokio::sync::watch;
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -30,7 +31,7 @@ use crate::{
     health::{self, Followers},
     identity::Identity,
     kubelet::{KubeletConnector, NoKubelet},
-    listen::Listener,
+    listen::{Listener, Renewal},
     metrics::Counters,
     pki::{Pki, PkiError},
     registry::Registry,
@@ -78,6 +79,10 @@ pub struct Config {
     pub health: Health,
     /// What `/metrics` shows. The server adds its own; others of the process may add theirs. Default none.
     pub metrics: Metrics,
+    /// By which clock certificates are made and replaced. Default the system's.
+    pub clock: Arc<dyn Clock>,
+    /// Certificates are looked at after this long at the latest, and more often where one is due sooner. Default 12 hours.
+    pub certificate_look: Duration,
 }
 
 /// Why a server could not be built.
@@ -111,6 +116,7 @@ pub enum BuildError {
 pub struct Server {
     core: Arc<Core>,
     listener: Listener,
+    renewal: Renewal,
     pki: Arc<Pki>,
     address: SocketAddr,
     default_namespace: String,
@@ -137,6 +143,8 @@ impl Default for Config {
             max_requests: 128,
             health: Health::default(),
             metrics: Metrics::default(),
+            clock: Arc::new(SystemClock),
+            certificate_look: Duration::from_secs(12 * 3600),
         }
     }
 }
@@ -150,18 +158,16 @@ impl Server {
     /// # Errors
     /// See [`BuildError`].
     pub async fn build(config: Config, store: Store) -> Result<Self, BuildError> {
-        let now = Timestamp::now();
+        let now = config.clock.now();
         let files = config.clone();
         let read = tokio::task::spawn_blocking(move || read_files(&files, now)).await;
         let (pki, kept) = read.map_err(|error| BuildError::Crds(error.into()))??;
         let crds = seed::crds().map_err(BuildError::Crds)?;
-        seed::plant(&store, &crds, now).await.map_err(BuildError::Seed)?;
+        seed::plant(&store, &crds, Timestamp::now()).await.map_err(BuildError::Seed)?;
         let rules = Rules::new(&crds).map_err(BuildError::Crds)?;
         let (network, prefix) = config.service_network;
         let listen_error = |source| BuildError::Listen { address: config.listen, source };
-        let (strangers, known) = (config.max_strangers, config.max_connections);
-        let bound = Listener::bind(config.listen, pki.clone(), strangers, known).await;
-        let listener = bound.map_err(listen_error)?;
+        let (listener, renewal) = Listener::bind(&config, pki.clone()).await.map_err(listen_error)?;
         let address = listener.address().map_err(listen_error)?;
         let url = url(address);
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
@@ -169,7 +175,7 @@ impl Server {
         let followers = Followers::default();
         let definitions = Definitions::start(&store, &registry, &crds, &followers, &tasks, &shutdown).await;
         health::add_own(&config.health, &store, &followers);
-        listener.add_checks(&config.health).map_err(BuildError::Pki)?;
+        renewal.add_checks(&config.health).map_err(BuildError::Pki)?;
         let counters = Counters::new(config.metrics.clone(), &store, &registry);
         let core = Arc::new(Core {
             access: Access::build(kept, &config, &store, (&followers, &counters), &tasks, &shutdown),
@@ -186,7 +192,8 @@ impl Server {
             shutdown: shutdown.clone(),
         });
         let end = shutdown.drop_guard();
-        Ok(Self { core, listener, pki, address, default_namespace: config.default_namespace, _end: end })
+        let default_namespace = config.default_namespace;
+        Ok(Self { core, listener, renewal, pki, address, default_namespace, _end: end })
     }
 
     /// The address that HTTPS is served on.
@@ -204,6 +211,12 @@ impl Server {
         &self.pki
     }
 
+    /// How often the administrator's certificate was replaced since the server was built: whoever keeps copies of it waits for
+    /// a change and puts [`Pki::admin`] there.
+    pub fn renewals(&self) -> watch::Receiver<u64> {
+        self.renewal.renewed.subscribe()
+    }
+
     /// A client in this process, acting as `identity`, with no socket in between. Needs a running tokio runtime.
     pub fn client(&self, identity: Identity) -> kube::Client {
         client_of(&self.core, identity, &self.default_namespace)
@@ -218,7 +231,8 @@ impl Server {
             core.health.end();
             ending.cancel();
         };
-        tokio::join!(self.listener.serve(core.clone(), shutdown.clone()), stop);
+        let serving = self.listener.serve(core.clone(), shutdown.clone());
+        tokio::join!(serving, self.renewal.run(shutdown.clone()), stop);
         core.tasks.close();
         if tokio::time::timeout(GRACE, core.tasks.wait()).await.is_err() {
             tracing::warn!(left = core.tasks.len(), "streams are still open after the grace period");

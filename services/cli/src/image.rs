@@ -3,7 +3,7 @@
 use crate::{
     connection::Connection,
     failure::{Doing as _, Failure, Result},
-    output::{Format, document, say, table},
+    output::{Format, document, say, size, table},
     several::each,
 };
 use clap::{Args, Subcommand};
@@ -137,10 +137,6 @@ fn row(item: &Value) -> Vec<String> {
         size(item["size"].as_u64().unwrap_or(0)),
         if used { "yes" } else { "no" }.to_owned(),
     ]
-}
-
-fn size(bytes: u64) -> String {
-    indicatif::HumanBytes(bytes).to_string()
 }
 
 async fn remove(base: &str, references: &[String], connection: &Connection) -> Result<()> {

@@ -35,5 +35,6 @@ mod why;
 
 pub use connection::{Connection, ConnectionArgs, DATA_DIR};
 pub use failure::{Failure, Result};
-pub use output::print;
+pub use output::{print, size};
+pub use progress::Progress;
 pub use verbs::{Command, perform};

@@ -30,6 +30,11 @@ pub fn print(text: fmt::Arguments<'_>) {
     }
 }
 
+/// A number of bytes for people.
+pub fn size(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}
+
 /// How objects are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const PACE: Duration = Duration::from_secs(5);
 
 /// Shows what is waited for; gone when dropped.
-pub(crate) struct Progress {
+pub struct Progress {
     on_terminal: bool,
     bar: Option<ProgressBar>,
     lines: Lines,
@@ -31,19 +31,19 @@ struct Lines {
 
 impl Progress {
     /// Shows nothing yet: what is over at once needs no spinner.
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         let lines = Lines::start(Instant::now());
         Self { on_terminal: std::io::stderr().is_terminal(), bar: None, lines }
     }
 
     /// Says what is being waited for. Without a terminal it is a line now and then; see [`Progress::tick`].
-    pub(crate) fn say(&mut self, text: &str) {
+    pub fn say(&mut self, text: &str) {
         text.clone_into(&mut self.lines.text);
         self.tick();
     }
 
     /// Shows what was said last if its time has come. To be called about once a second.
-    pub(crate) fn tick(&mut self) {
+    pub fn tick(&mut self) {
         let now = Instant::now();
         if self.on_terminal {
             if now.duration_since(self.lines.started) >= FLASH {

@@ -77,6 +77,59 @@ fn a_person_gets_a_role_and_a_token_and_kubectl_says_what_they_are_good_for() {
     std::fs::remove_file(&log).expect("remove the log");
 }
 
+/// 127.0.0.2 stands for another address of this machine: it is reached, and no certificate names it unasked.
+#[test]
+fn beyond_loopback_nobody_is_anonymous_and_the_certificate_names_what_was_asked_for() {
+    let machine = Machine::prepare(&[]);
+    let listen = format!("0.0.0.0:{}", machine.port());
+    let mut up = machine.command();
+    up.args(["up", "--detach", "--listen", &listen, "--tls-san", "box.example", "--tls-san", "127.0.0.2"]);
+    let said = system::Output::of(up.arg("--data-dir").arg(machine.data())).ok();
+    let (ca, port) = (machine.data().join("pki/ca.crt"), machine.port());
+    let told = format!("connect to https://box.example:{port} with the authority {}", ca.display());
+    assert!(said.contains("is open to the network") && said.contains(&told), "{said}");
+
+    // As docs/access.md says it: the authority, a token, and the name.
+    machine.kubectl(&["create", "serviceaccount", "ann"]).ok();
+    machine
+        .kubectl(&["create", "rolebinding", "ann", "--clusterrole=view", "--serviceaccount=default:ann"])
+        .ok();
+    let token = machine.kubectl(&["create", "token", "ann"]).ok();
+    let from_elsewhere = |server: &str, more: &[&str]| {
+        let mut kubectl = machine.kubectl_command();
+        kubectl.env("KUBECONFIG", "/dev/null").args(["--context", "", "--certificate-authority"]).arg(&ca);
+        kubectl.args(["--server", server]).args(more);
+        system::Output::of(&mut kubectl)
+    };
+    let (named, unnamed) = (format!("https://127.0.0.2:{port}"), format!("https://127.0.0.3:{port}"));
+    let get = ["--token", token.trim(), "get", "configmaps"];
+    assert!(from_elsewhere(&named, &get).ok().contains("kube-root-ca.crt"));
+    let by_name = [&["--tls-server-name", "box.example"], &get[..]].concat();
+    from_elsewhere(&unnamed, &by_name).ok();
+    let refused = from_elsewhere(&unnamed, &get).refused();
+    assert!(refused.contains("certificate is valid for") && refused.contains("127.0.0.2"), "{refused}");
+    for path in [
+        "/healthz",
+        "/livez",
+        "/readyz",
+        "/version",
+        "/metrics",
+        "/api",
+        "/apis",
+        "/openapi/v3",
+        "/api/v1/pods",
+        "/",
+    ] {
+        let url = format!("{named}{path}");
+        let mut curl = machine.tool("curl");
+        curl.args(["-s", "--noproxy", "*", "-o", "/dev/null", "-w", "%{http_code}", "--cacert"]).arg(&ca);
+        assert_eq!(system::Output::of(curl.arg(&url)).ok(), "401", "{path} without a proof");
+    }
+    let said = machine.cli(&["status", "--data-dir", &machine.data().display().to_string()]).ok();
+    assert!(said.contains("certs      server until 20") && said.contains("authority until 20"), "{said}");
+    machine.purge();
+}
+
 #[test]
 fn a_pod_of_an_account_that_gives_its_token_has_one_that_counts() {
     let machine = Machine::shared();

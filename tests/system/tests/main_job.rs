@@ -1,6 +1,6 @@
 //! The main job, as a person does it: create, use, suspend, resume, expire, delete.
 
-use system::{Machine, eventually};
+use system::{Machine, Output, eventually};
 
 #[test]
 fn a_sandbox_computes_keeps_its_files_and_goes() {
@@ -78,6 +78,54 @@ fn a_restart_keeps_sandboxes_running() {
     assert_eq!(mark("box"), before, "the same process still runs");
     assert_eq!(machine.cli(&["exec", "box", "--", "cat", "/tmp/mark"]).ok(), "alive\n");
     eventually("gVisor too", || machine.cli(&["exec", "glass", "--", "true"]).code == 0);
+    machine.purge();
+}
+
+/// An upgrade: `down --keep-running`, the program is replaced by another build, `up`. The build that started the sandboxes is
+/// gone from the disk, its supervisors are not.
+#[test]
+fn sandboxes_outlive_the_build_that_started_them() {
+    let machine = Machine::prepare(&[]);
+    let built = machine.command().get_program().to_owned();
+    let built = std::path::Path::new(&built);
+    // Another build: other bytes at another place. What is behind the end of a program is not looked at.
+    let install = |name: &str| {
+        let place = machine.scratch().join(name);
+        std::fs::create_dir(&place).expect("place");
+        for program in ["agent-sandbox", "agent-sandbox-supervisor"] {
+            std::fs::copy(built.with_file_name(program), place.join(program)).expect("copy");
+            let mut file = std::fs::File::options().append(true).open(place.join(program)).expect("open");
+            std::io::Write::write_all(&mut file, name.as_bytes()).expect("write");
+        }
+        place
+    };
+    let run = |place: &std::path::Path, args: &[&str]| {
+        let mut command = std::process::Command::new(place.join("agent-sandbox"));
+        Output::of(
+            command.env("KUBECONFIG", machine.kubeconfig()).args(args).arg("--data-dir").arg(machine.data()),
+        )
+    };
+    let listen = format!("127.0.0.1:{}", machine.port());
+    let up = ["up", "--detach", "--listen", &listen];
+    let (old, new) = (install("old"), install("new"));
+    run(&old, &up).ok();
+    for runtime in ["runc", "gvisor"] {
+        machine.cli(&["create", runtime, "--runtime", runtime]).ok();
+        machine.cli(&["exec", runtime, "--", "sh", "-c", "echo alive > /tmp/mark"]).ok();
+    }
+    let started = || machine.cli(&["exec", "runc", "--", "sh", "-c", "cut -d' ' -f22 /proc/1/stat"]).ok();
+    let before = started();
+    run(&new, &["down", "--keep-running"]).ok();
+    std::fs::remove_dir_all(&old).expect("the old build goes");
+    run(&new, &up).ok();
+    for runtime in ["runc", "gvisor"] {
+        eventually("exec works again", || machine.cli(&["exec", runtime, "--", "true"]).code == 0);
+        assert_eq!(machine.cli(&["exec", runtime, "--", "cat", "/tmp/mark"]).ok(), "alive\n", "{runtime}");
+    }
+    assert_eq!(started(), before, "the same process still runs");
+    machine.cli(&["suspend", "runc"]).ok();
+    machine.cli(&["resume", "runc"]).ok();
+    assert_ne!(started(), before, "the new build's own");
     machine.purge();
 }
 

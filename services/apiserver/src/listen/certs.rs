@@ -53,8 +53,12 @@ impl Serving {
         leaf.map_or(0, |(_, cert)| cert.validity().not_after.timestamp())
     }
 
-    pub(super) fn replace(&self, cert: Arc<CertifiedKey>) {
-        *self.0.write() = cert;
+    /// Whether it is another one than before.
+    pub(super) fn replace(&self, cert: Arc<CertifiedKey>) -> bool {
+        let mut served = self.0.write();
+        let other = served.cert != cert.cert;
+        *served = cert;
+        other
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{
     fs,
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
 };
 
@@ -58,12 +58,7 @@ impl Folder {
     }
 
     fn read_file(&self, name: &str, kind: &str) -> Result<Option<String>, PkiError> {
-        let path = self.0.join(format!("{name}.{kind}"));
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(file_error(&path, source)),
-        }
+        read(&self.0.join(format!("{name}.{kind}")))
     }
 
     fn write_file(&self, name: &str, text: &str, mode: u32) -> Result<(), PkiError> {
@@ -72,13 +67,32 @@ impl Folder {
     }
 }
 
+/// The certificate of that name in a folder that may not be there.
+pub(super) fn certificate(dir: &Path, name: &str) -> Result<Option<String>, PkiError> {
+    read(&dir.join(format!("{name}.crt")))
+}
+
+fn read(path: &Path) -> Result<Option<String>, PkiError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(file_error(path, source)),
+    }
+}
+
 /// Replaces a file by one rename, after its bytes are on the disk.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace_as(path, bytes, mode, None)
+}
+
+/// The same; the file belongs to this user and group from the moment it has its name.
+pub(crate) fn replace_as(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".new-{}", std::process::id()));
     let temporary = path.with_file_name(name);
     let mut file =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+    owner.map_or(Ok(()), |(user, group)| fchown(&file, Some(user), Some(group)))?;
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     file.sync_all()?;

@@ -1,12 +1,13 @@
 //! Certificates signed by the authority.
 
+use access::lifetime::{self, Lifetime};
 use jiff::{Timestamp, tz::TimeZone};
 use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 use x509_parser::{extensions::ParsedExtension, pem::parse_x509_pem, prelude::X509Certificate};
 
-use super::{DAY, KeyedCert, PkiError};
+use super::{KeyedCert, PkiError};
 
 /// What a certificate is for.
 pub(super) struct Purpose {
@@ -14,9 +15,7 @@ pub(super) struct Purpose {
     organisation: Option<&'static str>,
     usage: ExtendedKeyUsagePurpose,
     named_hosts: bool,
-    days: i64,
-    /// Seconds before its end at which it is replaced.
-    pub(super) renew_before: i64,
+    pub(super) lifetime: Lifetime,
 }
 
 /// The certificate that clients see.
@@ -25,8 +24,7 @@ pub(super) const SERVING: Purpose = Purpose {
     organisation: None,
     usage: ExtendedKeyUsagePurpose::ServerAuth,
     named_hosts: true,
-    days: 365,
-    renew_before: 30 * DAY,
+    lifetime: lifetime::SERVING,
 };
 /// The administrator's certificate.
 pub(super) const ADMIN: Purpose = Purpose {
@@ -34,8 +32,7 @@ pub(super) const ADMIN: Purpose = Purpose {
     organisation: Some(crate::identity::MASTERS),
     usage: ExtendedKeyUsagePurpose::ClientAuth,
     named_hosts: false,
-    days: 2 * 365,
-    renew_before: 365 * DAY,
+    lifetime: lifetime::ADMINISTRATOR,
 };
 
 /// One certificate to make or to check.
@@ -45,9 +42,9 @@ pub(super) struct Leaf<'a> {
     pub(super) hosts: &'a [String],
 }
 
-/// Seconds until a certificate ends.
-pub(super) fn seconds_left(what: &str, pem: &str, now: Timestamp) -> Result<i64, PkiError> {
-    with_parsed(what, pem, |cert| cert.validity().not_after.timestamp() - now.as_second())
+/// When a certificate ends, in seconds since the epoch.
+pub(super) fn end(what: &str, pem: &str) -> Result<i64, PkiError> {
+    with_parsed(what, pem, |cert| cert.validity().not_after.timestamp())
 }
 
 /// Valid from yesterday (clocks differ) for so many days.
@@ -69,8 +66,8 @@ impl Leaf<'_> {
         let ours = with_parsed("ca", ca, |cert| key_id(cert, false))?;
         let found = with_parsed(self.name, &pair.cert, |cert| (key_id(cert, true), host_names(cert)))?;
         let hosts_match = !self.purpose.named_hosts || self.hosts.iter().all(|host| found.1.contains(host));
-        let left = seconds_left(self.name, &pair.cert, now)?;
-        Ok(ours.is_some() && found.0 == ours && hosts_match && left > self.purpose.renew_before)
+        let due = self.purpose.lifetime.is_due(end(self.name, &pair.cert)?, now.as_second());
+        Ok(ours.is_some() && found.0 == ours && hosts_match && !due)
     }
 
     /// Makes a new one.
@@ -86,7 +83,7 @@ impl Leaf<'_> {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![self.purpose.usage.clone()];
         params.use_authority_key_identifier_extension = true;
-        set_lifetime(&mut params, now, self.purpose.days);
+        set_lifetime(&mut params, now, self.purpose.lifetime.days);
         let key = KeyPair::generate().map_err(bad)?;
         let cert = params.signed_by(&key, issuer).map_err(bad)?;
         Ok(KeyedCert { cert: cert.pem(), key: key.serialize_pem() })

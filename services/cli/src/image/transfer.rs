@@ -1,9 +1,9 @@
 //! What a node says while it loads an image: lines of JSON, the last of them the result or an error.
 
-use super::{size, text};
+use super::text;
 use crate::{
     failure::{Doing as _, Failure, Result},
-    output::say,
+    output::{say, size},
     progress::Progress,
 };
 use futures::{AsyncBufRead, AsyncBufReadExt as _, StreamExt as _};
