@@ -104,7 +104,8 @@ impl Runtimes {
                 format!("{} is missing: the supervisor runs every container", config.supervisor.display());
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
-        probe::sweep(&config.run_dir);
+        probe::sweep(&config.run_dir, "probe-");
+        probe::sweep(&exec_dir(&config), "exec-");
         let mut found = BTreeMap::new();
         for (driver, name) in [(Driver::Runc, "runc"), (Driver::Runsc, "runsc")] {
             if let Some(path) = search(&config, name) {
@@ -139,6 +140,11 @@ impl Runtimes {
         host::facts(&self.inner.config.instance, self.mount_dir())
     }
 
+    /// Files of commands under way. In memory: their variables may be secrets, and a disk would make each command wait.
+    pub(crate) fn exec_dir(&self) -> PathBuf {
+        exec_dir(&self.inner.config)
+    }
+
     /// State directory of a runtime.
     pub(crate) fn root(&self, driver: Driver) -> PathBuf {
         root(&self.inner.config, driver)
@@ -147,6 +153,10 @@ impl Runtimes {
 
 pub(crate) fn mount_dir(config: &Config) -> PathBuf {
     config.run_dir.join("mnt")
+}
+
+fn exec_dir(config: &Config) -> PathBuf {
+    config.run_dir.join("exec")
 }
 
 pub(crate) fn root(config: &Config, driver: Driver) -> PathBuf {
@@ -162,6 +172,7 @@ fn make_dirs(config: &Config) -> io::Result<()> {
     make(&config.run_dir, 0o711)?;
     // `runc exec` changes to the path of the container's root, though in the agent's namespace nothing is there.
     make(&mount_dir(config).join(podspec::ROOTFS), 0o711)?;
+    make(&exec_dir(config), 0o700)?;
     make(&root(config, Driver::Runc), 0o711)?;
     make(&root(config, Driver::Runsc), 0o711)
 }

@@ -92,7 +92,8 @@ impl Container {
         }
         let inner = &self.inner;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = |kind: &str| inner.dir.join(format!("exec-{}-{number}.{kind}", std::process::id()));
+        let dir = inner.runtimes.exec_dir();
+        let name = |kind: &str| dir.join(format!("exec-{}-{number}.{kind}", std::process::id()));
         let files = Files { process: name("json"), log: name("log"), pid: name("pid") };
         write_private(&files.process, &process(&self.facts().process, request).to_string())?;
         let command = self.exec_command(&files)?;

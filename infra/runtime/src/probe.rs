@@ -198,14 +198,15 @@ async fn try_platform(config: &Config, program: &Path, platform: &str) -> Result
     result
 }
 
-/// Removes the directories of examinations that died under way: `probe-<pid>-<platform>`.
-pub(crate) fn sweep(run_dir: &Path) {
-    for entry in fs::read_dir(run_dir).into_iter().flatten().flatten() {
+/// Removes what processes left that died under way: files and directories named `<prefix><pid>-<anything>`.
+pub(crate) fn sweep(dir: &Path, prefix: &str) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_prefix("probe-")?.split_once('-'));
+        let pid = name.to_str().and_then(|name| name.strip_prefix(prefix)?.split_once('-'));
         let dead = |pid: &str| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists();
         if pid.is_some_and(|(pid, _)| dead(pid)) {
-            let _ = fs::remove_dir_all(entry.path());
+            let path = entry.path();
+            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
         }
     }
 }
@@ -232,10 +233,17 @@ mod tests {
         for name in [own.as_str(), "probe-4294967000-kvm", "probe-kvm", "mnt"] {
             fs::create_dir_all(dir.join(name).join("rootfs")).unwrap();
         }
-        sweep(&dir);
-        let mut left: Vec<_> = fs::read_dir(&dir).unwrap().flatten().map(|entry| entry.file_name()).collect();
-        left.sort();
-        assert_eq!(left, ["mnt", own.as_str(), "probe-kvm"]);
+        fs::write(dir.join("exec-4294967000-1.json"), "SECRET=1").unwrap();
+        sweep(&dir, "probe-");
+        let left = || {
+            let mut left: Vec<_> =
+                fs::read_dir(&dir).unwrap().flatten().map(|entry| entry.file_name()).collect();
+            left.sort();
+            left
+        };
+        assert_eq!(left(), ["exec-4294967000-1.json", "mnt", own.as_str(), "probe-kvm"]);
+        sweep(&dir, "exec-");
+        assert_eq!(left(), ["mnt", own.as_str(), "probe-kvm"]);
         fs::remove_dir_all(&dir).unwrap();
     }
 

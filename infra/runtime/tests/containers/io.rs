@@ -77,8 +77,8 @@ async fn exec_gives_output_errors_and_code() {
         assert_eq!(exit.code, 126, "{driver:?}: {exit:?}");
         container.stop(9, Duration::ZERO).await.expect("stops");
         let left: Vec<_> =
-            fs::read_dir(container.dir()).expect("dir").flatten().map(|e| e.file_name()).collect();
-        assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("exec-")), "{left:?}");
+            fs::read_dir(host.dir.join("run/exec")).expect("dir").flatten().map(|e| e.file_name()).collect();
+        assert!(left.is_empty(), "{left:?}");
     }
     host.finish();
 }
