@@ -140,9 +140,12 @@ impl Walk {
                 None => return Ok(None),
             },
             FileType::Symlink => {
-                let Some(link) = present(fs::readlinkat(&current.directory, name, Vec::new()))? else {
-                    return Ok(None);
+                // INVAL: it is no link any more.
+                let link = match fs::readlinkat(&current.directory, name, Vec::new()) {
+                    Err(Errno::INVAL) => None,
+                    read => present(read)?,
                 };
+                let Some(link) = link else { return Ok(None) };
                 Found::plain(&stat, EntryType::Symlink, link.into_bytes())
             }
             FileType::Fifo => Found::plain(&stat, EntryType::Fifo, Vec::new()),
