@@ -1,6 +1,6 @@
 //! Which runtimes this machine has.
 
-use crate::{host, probe, types::Driver};
+use crate::{host, leftover, probe, types::Driver};
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
@@ -104,8 +104,8 @@ impl Runtimes {
                 format!("{} is missing: the supervisor runs every container", config.supervisor.display());
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
-        probe::sweep(&config.run_dir, "probe-");
-        probe::sweep(&exec_dir(&config), "exec-");
+        leftover::sweep(&config.run_dir);
+        leftover::sweep(&exec_dir(&config));
         let mut found = BTreeMap::new();
         for (driver, name) in [(Driver::Runc, "runc"), (Driver::Runsc, "runsc")] {
             if let Some(path) = search(&config, name) {

@@ -2,6 +2,7 @@
 
 use crate::{
     container::Container,
+    leftover::{self, Removed},
     pty::{self, Master},
     start,
     types::{Driver, ExecExit, ExecRequest},
@@ -16,7 +17,7 @@ use std::{
         fd::{AsFd as _, OwnedFd},
         unix::fs::OpenOptionsExt as _,
     },
-    path::{Path, PathBuf},
+    path::Path,
     process::{ExitStatus, Stdio},
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -66,9 +67,9 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Files of one exec, removed when it is dropped.
 struct Files {
-    process: PathBuf,
-    log: PathBuf,
-    pid: PathBuf,
+    process: Removed,
+    log: Removed,
+    pid: Removed,
 }
 
 #[derive(Deserialize)]
@@ -93,9 +94,9 @@ impl Container {
         let inner = &self.inner;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = inner.runtimes.exec_dir();
-        let name = |kind: &str| dir.join(format!("exec-{}-{number}.{kind}", std::process::id()));
+        let name = |kind: &str| Removed(dir.join(leftover::name("exec", &format!("{number}.{kind}"))));
         let files = Files { process: name("json"), log: name("log"), pid: name("pid") };
-        write_private(&files.process, &process(&self.facts().process, request).to_string())?;
+        write_private(&files.process.0, &process(&self.facts().process, request).to_string())?;
         let command = self.exec_command(&files)?;
         let (netns, cgroup) = (self.network()?, self.facts().cgroup.clone());
         if request.tty {
@@ -110,11 +111,11 @@ impl Container {
         let found =
             inner.runtimes.driver(inner.driver).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         let mut command = Command::new(&found.path);
-        command.arg("--root").arg(inner.runtimes.root(inner.driver)).arg("--log").arg(&files.log);
+        command.arg("--root").arg(inner.runtimes.root(inner.driver)).arg("--log").arg(&files.log.0);
         command.args(["--log-format", "json"]).args(start::options(found)).arg("exec");
-        command.arg("--process").arg(&files.process);
+        command.arg("--process").arg(&files.process.0);
         if inner.driver == Driver::Runc {
-            command.arg("--pid-file").arg(&files.pid);
+            command.arg("--pid-file").arg(&files.pid.0);
         }
         command.arg(&inner.id);
         Ok(command)
@@ -235,7 +236,7 @@ impl Exec {
     pub async fn wait(&mut self) -> io::Result<ExecExit> {
         let status = self.child.wait().await?;
         self.waited = true;
-        let log = fs::read_to_string(&self.files.log).unwrap_or_default();
+        let log = fs::read_to_string(&self.files.log.0).unwrap_or_default();
         Ok(outcome(status, &log))
     }
 
@@ -271,7 +272,7 @@ impl Exec {
     /// The command itself, where the runtime says which process it is. The runtime may have reaped it already: what is held
     /// under its number counts only if it is in the container's cgroup.
     fn command(&self) -> Option<OwnedFd> {
-        let pid: i32 = fs::read_to_string(&self.files.pid).ok()?.trim().parse().ok()?;
+        let pid: i32 = fs::read_to_string(&self.files.pid.0).ok()?.trim().parse().ok()?;
         let process = crate::process::hold(pid)?;
         crate::process::is_in_cgroup(pid, &self.cgroup).then_some(process)
     }
@@ -280,16 +281,6 @@ impl Exec {
 impl std::fmt::Debug for Exec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exec").field("child", &self.child.id()).finish_non_exhaustive()
-    }
-}
-
-// === impl Files ===
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        for file in [&self.process, &self.log, &self.pid] {
-            let _ = fs::remove_file(file);
-        }
     }
 }
 
@@ -320,9 +311,9 @@ mod tests {
 
     /// An exec whose runtime is `true`, and whose pid file names a process of the host.
     async fn stale(dir: &Path, pid: u32) -> Exec {
-        let name = |kind: &str| dir.join(kind);
+        let name = |kind: &str| Removed(dir.join(kind));
         let files = Files { process: name("json"), log: name("log"), pid: name("pid") };
-        fs::write(&files.pid, pid.to_string()).unwrap();
+        fs::write(&files.pid.0, pid.to_string()).unwrap();
         let child = Command::new("sleep").arg("100").kill_on_drop(true).spawn().unwrap();
         let cgroup = "/agent-sandbox-000000/uid/app".to_owned();
         Exec { stdin: None, stdout: None, stderr: None, child, terminal: None, files, cgroup, waited: false }

@@ -1,11 +1,15 @@
 //! Connections to a gVisor sandbox's own loopback, which nothing outside of it reaches.
 
-use crate::{container::Container, start, types::Driver};
+use crate::{
+    container::Container,
+    leftover::{self, Removed},
+    start,
+    types::Driver,
+};
 use serde_json::Value;
 use std::{
     fs, io,
     os::fd::AsRawFd as _,
-    path::PathBuf,
     process::Stdio,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -21,15 +25,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Numbers for file names.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// A file that is removed when this is dropped.
-struct Removed(PathBuf);
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 // === impl Container ===
 
 impl Container {
@@ -42,11 +37,12 @@ impl Container {
         let found = inner.runtimes.driver(inner.driver).filter(|found| found.driver == Driver::Runsc);
         let found = found.ok_or(io::ErrorKind::Unsupported)?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = |kind: &str| format!("forward-{}-{number}.{kind}", std::process::id());
-        let log = Removed(inner.dir.join(name("log")));
-        let _socket = Removed(inner.dir.join(name("sock")));
+        let files = inner.runtimes.exec_dir();
+        let name = |kind: &str| leftover::name("forward", &format!("{number}.{kind}"));
+        let log = Removed(files.join(name("log")));
+        let _socket = Removed(files.join(name("sock")));
         // The socket's path may be longer than a socket address holds, so the way leads through a descriptor.
-        let dir = fs::File::open(&inner.dir)?;
+        let dir = fs::File::open(&files)?;
         let short = format!("/proc/{}/fd/{}/{}", std::process::id(), dir.as_raw_fd(), name("sock"));
         let listener = UnixListener::bind(&short)?;
         let mut command = Command::new(&found.path);

@@ -22,6 +22,7 @@ mod end;
 mod exec;
 mod forward;
 mod host;
+mod leftover;
 mod probe;
 mod process;
 mod pty;

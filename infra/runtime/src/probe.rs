@@ -2,7 +2,7 @@
 
 use crate::{
     detect::{Config, Found},
-    process,
+    leftover, process,
     types::Driver,
 };
 use serde::{Deserialize, Serialize};
@@ -176,7 +176,7 @@ async fn probe(config: &Config, program: &Path) -> Result<String, String> {
 
 /// Runs the supervisor's `true` in an otherwise empty sandbox without network.
 async fn try_platform(config: &Config, program: &Path, platform: &str) -> Result<(), String> {
-    let dir = config.run_dir.join(format!("probe-{}-{platform}", std::process::id()));
+    let dir = config.run_dir.join(leftover::name("probe", platform));
     let result = async {
         let target = dir.join("rootfs/supervisor");
         fs::create_dir_all(dir.join("rootfs")).map_err(|error| error.to_string())?;
@@ -198,19 +198,6 @@ async fn try_platform(config: &Config, program: &Path, platform: &str) -> Result
     result
 }
 
-/// Removes what processes left that died under way: files and directories named `<prefix><pid>-<anything>`.
-pub(crate) fn sweep(dir: &Path, prefix: &str) {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_prefix(prefix)?.split_once('-'));
-        let dead = |pid: &str| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists();
-        if pid.is_some_and(|(pid, _)| dead(pid)) {
-            let path = entry.path();
-            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
-        }
-    }
-}
-
 fn probe_spec() -> serde_json::Value {
     json!({
         "ociVersion": "1.0.2",
@@ -224,28 +211,6 @@ fn probe_spec() -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_an_examination_left_that_died_is_removed_and_one_under_way_is_not() {
-        let dir = std::env::temp_dir().join(format!("as-probe-sweep-{}", std::process::id()));
-        let own = format!("probe-{}-systrap", std::process::id());
-        // No process has a number this large.
-        for name in [own.as_str(), "probe-4294967000-kvm", "probe-kvm", "mnt"] {
-            fs::create_dir_all(dir.join(name).join("rootfs")).unwrap();
-        }
-        fs::write(dir.join("exec-4294967000-1.json"), "SECRET=1").unwrap();
-        sweep(&dir, "probe-");
-        let left = || {
-            let mut left: Vec<_> =
-                fs::read_dir(&dir).unwrap().flatten().map(|entry| entry.file_name()).collect();
-            left.sort();
-            left
-        };
-        assert_eq!(left(), ["exec-4294967000-1.json", "mnt", own.as_str(), "probe-kvm"]);
-        sweep(&dir, "exec-");
-        assert_eq!(left(), ["mnt", own.as_str(), "probe-kvm"]);
-        fs::remove_dir_all(&dir).unwrap();
-    }
 
     #[test]
     fn release_dates_are_found_in_versions() {

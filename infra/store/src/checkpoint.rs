@@ -7,12 +7,12 @@
 use crate::{
     disk::{self, File},
     files::{self, Log},
-    frame::{Builder, Kind},
-    index::Change,
+    frame::Kind,
+    snapshot,
     store::Shared,
 };
 use std::{
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -22,11 +22,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-/// How many entries are taken while the index is locked.
-const CHUNK: usize = 64;
-/// The snapshot is synced each time this many bytes were written: one large sync would delay those of the log.
-const SYNC_EVERY: usize = 1 << 20;
 
 /// The longest pause after such a sync.
 const LONGEST_REST: Duration = Duration::from_millis(10);
@@ -156,34 +151,21 @@ impl Worker {
     fn write(&self, path: &Path, revision: u64) -> io::Result<()> {
         let header = files::new_header(Kind::Snapshot, self.generation, revision);
         let mut file = File::create(path)?;
-        file.write_all(&header.encode())?;
-        let (mut after, mut count, mut frame) = (None::<Arc<str>>, 0, Builder::default());
-        frame.clear();
-        loop {
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            let chunk = self.shared.index.read().chunk(after.as_deref(), CHUNK);
-            let Some(last) = chunk.last() else { break };
-            after = Some(last.key.clone());
-            count += chunk.len() as u64;
-            for entry in chunk {
-                frame.push(&Change { key: entry.key, revision: entry.revision, value: Some(entry.value) });
-                // Asked after each entry: of values of a MiB, a chunk would be longer than a frame may be.
-                if frame.len() >= SYNC_EVERY {
-                    let begun = Instant::now();
-                    file.write_all(frame.seal(header.salt, 0))?;
-                    file.sync_data()?;
-                    frame.clear();
-                    // The log has the disk for most of the time.
-                    thread::sleep((begun.elapsed() * 3).min(LONGEST_REST));
-                }
-            }
-        }
-        frame.push_end(count);
-        file.write_all(frame.seal(header.salt, 0))?;
+        let chunk = |after: Option<&str>| match self.stop.load(Ordering::Relaxed) {
+            true => Err(io::ErrorKind::Interrupted.into()),
+            false => Ok(self.shared.index.read().chunk(after, snapshot::CHUNK)),
+        };
+        snapshot::write(&header, &mut file, chunk, sync_and_rest)?;
         file.sync_all()
     }
+}
+
+/// One large sync at the end would delay those of the log, which has the disk for most of the time.
+fn sync_and_rest(file: &mut File) -> io::Result<()> {
+    let begun = Instant::now();
+    file.sync_data()?;
+    thread::sleep((begun.elapsed() * 3).min(LONGEST_REST));
+    Ok(())
 }
 
 #[cfg(test)]

@@ -10,15 +10,14 @@
 
 use crate::{
     OpenError, disk, files,
-    frame::{Builder, FileHeader, Kind},
-    index::{Change, Index},
+    frame::{FileHeader, Kind},
+    index::Index,
     mark::{self, Mark},
-    recovery,
+    recovery, snapshot,
 };
 use std::{
     io::{self, BufReader, Read, Write},
     path::Path,
-    sync::Arc,
     thread,
     time::Duration,
 };
@@ -31,10 +30,6 @@ pub const REVISION_GAP: u64 = 1_000_000_000;
 /// the next log.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(25);
-
-/// Entries taken at once, and bytes of a frame.
-const CHUNK: usize = 64;
-const FRAME: usize = 1 << 20;
 
 /// The only generation of a store that was made from a frozen one.
 const GENERATION: u64 = 1;
@@ -119,31 +114,7 @@ impl Frozen {
     }
 
     fn write(&self, header: &FileHeader, out: &mut dyn Write) -> io::Result<u64> {
-        let bytes = header.encode();
-        out.write_all(&bytes)?;
-        let mut size = bytes.len() as u64;
-        let mut seal = |frame: &mut Builder| {
-            let bytes = frame.seal(header.salt, 0);
-            size += bytes.len() as u64;
-            out.write_all(bytes)
-        };
-        let (mut after, mut frame) = (None::<Arc<str>>, Builder::default());
-        frame.clear();
-        loop {
-            let chunk = self.index.chunk(after.as_deref(), CHUNK);
-            let Some(last) = chunk.last() else { break };
-            after = Some(last.key.clone());
-            for entry in chunk {
-                frame.push(&Change { key: entry.key, revision: entry.revision, value: Some(entry.value) });
-                if frame.len() >= FRAME {
-                    seal(&mut frame)?;
-                    frame.clear();
-                }
-            }
-        }
-        frame.push_end(self.index.len() as u64);
-        seal(&mut frame)?;
-        Ok(size)
+        snapshot::write(header, out, |after| Ok(self.index.chunk(after, snapshot::CHUNK)), |_| Ok(()))
     }
 }
 

@@ -32,6 +32,7 @@ mod index;
 mod mark;
 mod queue;
 mod recovery;
+mod snapshot;
 mod store;
 mod txn;
 mod value;

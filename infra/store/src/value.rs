@@ -48,7 +48,7 @@ impl Value {
     pub(crate) fn len(&self) -> usize {
         match &*self.held.read() {
             Held::Plain(bytes) => bytes.len(),
-            Held::Packed(packed) => packed.len(),
+            Held::Packed(packed) => packed.plain_size(),
         }
     }
 

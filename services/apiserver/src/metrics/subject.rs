@@ -1,10 +1,10 @@
 //! What a request is counted under.
 
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method};
 use kinds::Text;
-use wire::Query;
+use wire::{PatchKind, Query};
 
-use crate::{route::Target, verb};
+use crate::{input, route::Target, verb};
 
 /// Paths that are counted by their name.
 const PATHS: [&str; 5] = ["/healthz", "/livez", "/readyz", "/api", "/apis"];
@@ -100,5 +100,5 @@ fn dry_run(query: &Query) -> &'static str {
 
 /// Whether a request is a server-side apply.
 pub(crate) fn is_apply(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/apply-patch+yaml")
+    PatchKind::from_content_type(input::media_type(headers)) == Some(PatchKind::Apply)
 }
