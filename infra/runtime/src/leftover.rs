@@ -24,7 +24,7 @@ pub(crate) fn name(what: &str, rest: &str) -> String {
 pub(crate) fn sweep(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.splitn(3, '-').nth(1));
+        let pid = name.to_str().and_then(|name| name.split('-').nth(1));
         let dead = |pid: &str| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists();
         if pid.is_some_and(dead) {
             let path = entry.path();
