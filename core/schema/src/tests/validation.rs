@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn check(schema: Value, value: Value, wanted: &[&str]) {
+fn check(schema: &Value, value: &Value, wanted: &[&str]) {
     let schema = json!({"type": "object", "properties": {"spec": schema}});
     let schema = Schema::compile(&schema).unwrap();
     assert_eq!(messages(&validate(&schema, &json!({"spec": value}), None)), wanted);
@@ -12,63 +12,63 @@ fn check(schema: Value, value: Value, wanted: &[&str]) {
 #[test]
 fn messages_are_those_of_kubernetes() {
     check(
-        json!({"type": "integer"}),
-        json!("a"),
+        &json!({"type": "integer"}),
+        &json!("a"),
         &[r#"spec: Invalid value: "string": spec in body must be of type integer: "string""#],
     );
     check(
-        json!({"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}}),
-        json!({}),
+        &json!({"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}}),
+        &json!({}),
         &["spec.a: Required value"],
     );
     check(
-        json!({"type": "string", "enum": ["Running", "Suspended"]}),
-        json!("Off"),
+        &json!({"type": "string", "enum": ["Running", "Suspended"]}),
+        &json!("Off"),
         &[r#"spec: Unsupported value: "Off": supported values: "Running", "Suspended""#],
     );
     check(
-        json!({"type": "integer", "minimum": 0}),
-        json!(-1),
+        &json!({"type": "integer", "minimum": 0}),
+        &json!(-1),
         &["spec: Invalid value: -1: spec in body should be greater than or equal to 0"],
     );
     check(
-        json!({"type": "integer", "maximum": 1}),
-        json!(2),
+        &json!({"type": "integer", "maximum": 1}),
+        &json!(2),
         &["spec: Invalid value: 2: spec in body should be less than or equal to 1"],
     );
     check(
-        json!({"type": "string", "pattern": "^a$"}),
-        json!("b"),
+        &json!({"type": "string", "pattern": "^a$"}),
+        &json!("b"),
         &[r#"spec: Invalid value: "b": spec in body should match '^a$'"#],
     );
     check(
-        json!({"type": "string", "maxLength": 1}),
-        json!("ab"),
+        &json!({"type": "string", "maxLength": 1}),
+        &json!("ab"),
         &["spec: Too long: may not be more than 1 byte"],
     );
     check(
-        json!({"type": "string", "minLength": 1}),
-        json!(""),
+        &json!({"type": "string", "minLength": 1}),
+        &json!(""),
         &[r#"spec: Invalid value: "": spec in body should be at least 1 chars long"#],
     );
     check(
-        json!({"type": "array", "items": {"type": "string"}, "maxItems": 1}),
-        json!(["a", "b"]),
+        &json!({"type": "array", "items": {"type": "string"}, "maxItems": 1}),
+        &json!(["a", "b"]),
         &["spec: Too many: 2: must have at most 1 item"],
     );
     check(
-        json!({"type": "string", "format": "date-time"}),
-        json!("soon"),
+        &json!({"type": "string", "format": "date-time"}),
+        &json!("soon"),
         &[r#"spec: Invalid value: "soon": spec in body must be of type date-time: "soon""#],
     );
     check(
-        json!({"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}]}),
-        json!(true),
+        &json!({"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}]}),
+        &json!(true),
         &[r#"spec: Invalid value: "boolean": spec in body must be of type integer,string: "boolean""#],
     );
     check(
-        json!({"type": "object", "properties": {"a": {"type": "integer"}}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}),
-        json!({}),
+        &json!({"type": "object", "properties": {"a": {"type": "integer"}}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}),
+        &json!({}),
         &[r#"spec: Invalid value: "": "spec" must validate at least one schema (anyOf)"#],
     );
 }
