@@ -78,13 +78,13 @@ fn keys_of_associative_lists_and_items_of_sets_are_unique() {
     let item = json!({"type": "object", "required": ["p"], "properties": {
         "p": {"type": "integer"}, "q": {"type": "string", "default": "TCP"}}});
     check(
-        json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["p", "q"], "items": item}),
-        json!([{"p": 1}, {"p": 1, "q": "UDP"}, {"p": 1, "q": "TCP"}]),
+        &json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["p", "q"], "items": item}),
+        &json!([{"p": 1}, {"p": 1, "q": "UDP"}, {"p": 1, "q": "TCP"}]),
         &[r#"spec[2]: Duplicate value: {"p":1,"q":"TCP"}"#],
     );
     check(
-        json!({"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}}),
-        json!(["a", "b", "a"]),
+        &json!({"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}}),
+        &json!(["a", "b", "a"]),
         &[r#"spec[2]: Duplicate value: "a""#],
     );
 }
